@@ -1,0 +1,124 @@
+"""Who takes part in a workload: us, the roof and the peers that are installed.
+
+A contender is a name and a call without arguments that does one optimizer step on the workload's data.
+Every call counts its own steps, since a user's step number moves too. Threads are set in one place, here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+import optcore as oc
+import peers_numpy
+from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, Data
+from optcore import _kernels
+
+try:
+    import peers_torch
+except ImportError:
+    peers_torch = None
+try:
+    import peers_numba
+except ImportError:
+    peers_numba = None
+
+# A one-thread roof too where starting a team of threads could cost more than it brings.
+_SMALL = 2 << 20
+
+
+@dataclass
+class Contender:
+    name: str
+    call: Callable[[], None]
+    shares_state: bool = True  # False: it keeps state arrays of its own, so only p can be verified
+    every_round: bool = False  # True: it may never sit a round out, since ratios are formed with it
+
+
+def use_threads(asked: int | None) -> int:
+    """Give every peer our number of threads and return it. Unless one is asked for, ours stays what a
+    user has who never set it."""
+    if asked is not None:
+        oc.set_num_threads(asked)
+    n = oc.get_num_threads()
+    if peers_torch:
+        peers_torch.torch.set_num_threads(n)
+    if peers_numba:
+        import numba
+
+        numba.set_num_threads(n)  # raises when numba was started with fewer, rather than run unequally
+    return n
+
+
+def functional(data: Data, threads: int | None = None) -> Callable[[], None]:
+    """oc.functional on one array, written out as a user would write it, with every check on."""
+    update, steps = getattr(oc.functional, data.rule), count(1)
+    p, g, state = data.p[0], data.g[0], [slot[0] for slot in data.state]
+    if threads is not None:
+
+        def call() -> None:
+            update(p, g, *state, step=next(steps), lr=LR, num_threads=threads)
+    elif len(state) == 2:
+        m, v = state
+
+        def call() -> None:
+            update(p, g, m, v, step=next(steps), lr=LR)
+    else:
+        (v,) = state
+
+        def call() -> None:
+            update(p, g, v, step=next(steps), lr=LR)
+
+    return call
+
+
+def optimizer(data: Data) -> Callable[[], None]:
+    """The class API: opt.step(grads) for the whole list."""
+    if data.rule == "adam":
+        opt = oc.Adam(data.p, lr=LR, betas=(BETA1, BETA2), eps=EPS)
+    elif data.rule == "momentum":
+        opt = oc.SGD(data.p, lr=LR, momentum=MOMENTUM)
+    else:
+        opt = oc.RMSprop(data.p, lr=LR, alpha=ALPHA, eps=EPS)
+    step, grads = opt.step, data.g
+
+    def call() -> None:
+        step(grads)
+
+    return call
+
+
+def roof(data: Data, threads: int) -> Callable[[], None]:
+    """The same streams with trivial arithmetic, over the whole block: what the memory allows."""
+    run, p, g, state = _kernels.roof, data.flat_p, data.flat_g, data.flat_state
+
+    def call() -> None:
+        run(p, g, *state, num_threads=threads)
+
+    return call
+
+
+def line_up(data: Data, threads: int) -> list[Contender]:
+    """All contenders for this data; `ours` is the functional API on one array and the class API on a list."""
+    single = len(data.p) == 1
+    found = [Contender("roof", roof(data, threads), every_round=True)]
+    if single:
+        found.append(Contender("ours", functional(data), every_round=True))
+    else:
+        found.append(Contender("ours", optimizer(data), shares_state=False, every_round=True))
+    if data.elements <= _SMALL and threads > 1:
+        found.append(Contender("roof, 1 thread", roof(data, 1)))
+    if single and data.elements <= 4096:
+        found.append(Contender("ours, opt.step", optimizer(data), shares_state=False))
+    if single and data.elements == 1 << 20 and threads > 1:
+        found.append(Contender("roof, 2 threads", roof(data, 2)))
+        found += [Contender(f"ours, {n} thread{'s' * (n > 1)}", functional(data, n)) for n in (1, 2)]
+    if peers_torch:
+        found += [
+            Contender(f"torch {flavour}", peers_torch.stepper(flavour)(data))
+            for flavour in reversed(peers_torch.flavours(data.rule))
+        ]
+    if peers_numba:
+        found.append(Contender("numba", peers_numba.prange_loop(data)))
+    found.append(Contender("careful NumPy", peers_numpy.careful(data)))
+    found.append(Contender("naive NumPy", peers_numpy.naive(data), shares_state=False))
+    return found

@@ -1,0 +1,74 @@
+"""numba as a peer: one fused loop under `prange`, compiled for this CPU, IEEE arithmetic (no fastmath).
+
+The scalars are computed inside the compiled function and the arrays are flat, which keeps the dispatch as
+cheap as numba allows. A list of tensors is a Python loop over them.
+"""
+
+from collections.abc import Callable
+from itertools import count
+
+import numpy as np
+from numba import njit, prange
+
+from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, Data
+
+# With numba's default error model each division is checked and may raise, which keeps the loop scalar.
+_compile = njit(parallel=True, fastmath=False, error_model="numpy")
+
+
+@_compile
+def adam(p, g, m, v, t, lr):
+    beta2, eps = np.float32(BETA2), np.float32(EPS)
+    rest1, rest2 = np.float32(1 - BETA1), np.float32(1 - BETA2)
+    size = np.float32(lr / (1 - BETA1**t))
+    correction = np.float32(1 / np.sqrt(1 - BETA2**t))
+    for i in prange(p.size):
+        m[i] += rest1 * (g[i] - m[i])
+        v[i] = beta2 * v[i] + rest2 * (g[i] * g[i])
+        p[i] -= size * m[i] / (np.sqrt(v[i]) * correction + eps)
+
+
+@_compile
+def momentum(p, g, v, t, lr):
+    mu, size = np.float32(MOMENTUM), np.float32(lr)
+    for i in prange(p.size):
+        v[i] = mu * v[i] + g[i]
+        p[i] -= size * v[i]
+
+
+@_compile
+def rmsprop(p, g, v, t, lr):
+    alpha, rest, eps = np.float32(ALPHA), np.float32(1 - ALPHA), np.float32(EPS)
+    size = np.float32(lr)
+    for i in prange(p.size):
+        v[i] = alpha * v[i] + rest * (g[i] * g[i])
+        p[i] -= size * g[i] / (np.sqrt(v[i]) + eps)
+
+
+KERNELS = {"adam": adam, "momentum": momentum, "rmsprop": rmsprop}
+
+
+def prange_loop(data: Data) -> Callable[[], None]:
+    update, steps = KERNELS[data.rule], count(1)
+    tensors = [
+        tuple(array.reshape(-1) for array in arrays)
+        for arrays in zip(data.p, data.g, *data.state, strict=True)
+    ]
+    if len(tensors) > 1:
+
+        def call() -> None:
+            t = next(steps)
+            for arrays in tensors:
+                update(*arrays, t, LR)
+    elif data.rule == "adam":
+        p, g, m, v = tensors[0]
+
+        def call() -> None:
+            update(p, g, m, v, next(steps), LR)
+    else:
+        p, g, v = tensors[0]
+
+        def call() -> None:
+            update(p, g, v, next(steps), LR)
+
+    return call

@@ -1,0 +1,100 @@
+"""What may be passed in: a NumPy view of it without a copy, or an error that names it.
+
+The kernels take a C-contiguous float32 buffer as it is and hand everything else to this file, before anything
+is changed. Owns every message about an array. A parameter or state array is never copied; a gradient, which is
+only read, is copied to C order if its strides differ (reading it in storage order would be silently wrong).
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+DLPACK_CPU = (1, 3)             # kDLCPU, kDLCUDAHost: memory that the processor addresses
+DLPACK_NAMES = {2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 14: "oneapi"}
+
+
+def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
+    """A NumPy array on the memory of x."""
+    if isinstance(x, np.ndarray):
+        return x
+    try:
+        if hasattr(x, "__dlpack_device__"):
+            kind, number = x.__dlpack_device__()
+            if kind not in DLPACK_CPU:
+                raise ValueError(f"{name} is on device {DLPACK_NAMES.get(int(kind), int(kind))}:{number}, "
+                                 "memory of the CPU is needed")
+        elif hasattr(x, "__cuda_array_interface__"):
+            raise ValueError(f"{name} is on a CUDA device, memory of the CPU is needed")
+        if hasattr(x, "__array_interface__"):
+            return np.asarray(x)
+        if hasattr(x, "__dlpack__"):
+            return np.from_dlpack(x)
+        return np.asarray(memoryview(x))
+    except (BufferError, RuntimeError) as e:
+        raise ValueError(f"{name}: its memory cannot be shared: {e}") from e
+    except TypeError:
+        pass
+    raise TypeError(f"{name}: an array is needed (NumPy, or anything with the buffer protocol, "
+                    f"__array_interface__ or CPU DLPack), got {type(x).__name__}")
+
+
+def view(name: str, x: Any, *, writable: bool) -> Array:
+    """x as a C-contiguous float32 array: its own memory if it is to be written, at need a copy if only read."""
+    a = _as_numpy(name, x)
+    if a.dtype != np.float32 or not a.dtype.isnative:
+        hint = "" if writable else f"; {name}.astype(numpy.float32) gives one"
+        raise TypeError(f"{name} is {a.dtype}, native float32 is needed{hint}")
+    if writable and not a.flags.writeable:
+        raise ValueError(f"{name} is read-only, but it is to be updated in place")
+    if a.flags.c_contiguous and a.flags.aligned:
+        return a
+    if writable:
+        what = "not contiguous in C order" if a.flags.aligned else "not aligned to 4 bytes"
+        raise ValueError(f"{name} is {what} (strides {a.strides}, shape {a.shape}); it is updated in place, so "
+                         "pass an array made by numpy.ascontiguousarray")
+    return np.array(a, order="C", subok=False)
+
+
+def bounds(a: Array) -> tuple[int, int]:
+    """First byte of a contiguous array, and one past its last."""
+    address: int = a.__array_interface__["data"][0]
+    return address, address + a.nbytes
+
+
+def check_shape(name: str, a: Array, other: str, shape: tuple[int, ...]) -> None:
+    if a.shape != shape:
+        raise ValueError(f"{name} has shape {a.shape}, {other} has {shape}: they must be the same")
+
+
+def check_disjoint(names: Sequence[str], arrays: Sequence[Array]) -> None:
+    """Refuse arrays of which two share a byte."""
+    taken = sorted((*bounds(a), name) for name, a in zip(names, arrays, strict=True) if a.nbytes)
+    for (_, end, first), (begin, _, second) in zip(taken, taken[1:], strict=False):
+        if begin < end:
+            raise ValueError(f"{second} overlaps {first} in memory; what is updated in place must stand alone")
+
+
+def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
+    """Usable views of (p, g, state...), or the error that names the first array that cannot be used."""
+    views = tuple(view(n, x, writable=k != 1) for k, (n, x) in enumerate(zip(names, arrays, strict=True)))
+    for name, a in zip(names[1:], views[1:], strict=True):
+        check_shape(name, a, names[0], views[0].shape)
+    check_disjoint(names, views)
+    return views
+
+
+def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[tuple[str, Array]]) -> Array:
+    """A usable view of one gradient, given the name and shape of its parameter and everything that is written."""
+    g = view(name, x, writable=False)
+    check_shape(name, g, of, shape)
+    low, high = bounds(g)
+    for other, a in written:
+        begin, end = bounds(a)
+        if low < end and begin < high and a.nbytes and g.nbytes:
+            raise ValueError(f"{name} overlaps {other} in memory; what is updated in place must stand alone")
+    return g

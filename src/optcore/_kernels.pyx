@@ -1,0 +1,413 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True
+"""The compiled core: entry points that take Python objects, and what they need to call the engine.
+
+Design:
+  a) One source, several builds. CMake compiles this file once for each instruction set, under a module name of
+     its own; optcore._dispatch chooses one at import. So nothing here may depend on its module's name.
+  b) Formulas stand in _rules.pxd, formats in _codecs.pxd, the walk in _engine.pxd, the choice of a number of
+     threads in _pace.pxd. Here Python objects become pointers: the buffer protocol, the GIL, refusals.
+  c) No NumPy at compile time: the buffer protocol is enough, and no NumPy ABI has to match.
+  d) Refuse first, explain elsewhere. An entry point acquires and checks every argument before the first byte is
+     written and answers False if anything is unusual; optcore._arrays then converts it (DLPack, strides of a
+     gradient) or raises an error that names the argument. The usual call pays for no explanation.
+  e) Counts are Py_ssize_t. The GIL is released for the walk, while the buffers are held.
+"""
+from collections import defaultdict
+
+from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
+                             PyObject_CheckBuffer, PyObject_GetBuffer)
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cython.parallel cimport parallel, threadid
+from libc.stdlib cimport qsort
+
+from optcore._engine cimport (LINE, MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span, span_fn, walk)
+from optcore._pace cimport Pace, choose, learn
+from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
+                                openmp_library, seconds)
+from optcore._rules cimport rule_t, slots
+
+cdef enum:
+    MAX_RULES = 64
+    MAX_ARRAYS = 2 + MAX_SLOTS
+
+# ---------------------------------------------------------------------------------------------- rules
+
+cdef span_fn SPANS[MAX_RULES]
+cdef int SLOTS[MAX_RULES]
+cdef int FIELDS[MAX_RULES]
+cdef list NAMES = []
+cdef dict RULES = {}
+
+
+def _enlist(rule_t blank, str name, fields):
+    cdef int k = len(NAMES)
+    SPANS[k] = <span_fn> <void*> span[rule_t]
+    SLOTS[k] = slots(&blank)
+    FIELDS[k] = sizeof(blank) // sizeof(float)
+    NAMES.append(name)
+    RULES[name] = (tuple(fields), SLOTS[k])
+
+
+def _enlist_all():
+    # Cython keeps a fused function's versions by the name of the type: the members of rule_t, without a second
+    # list of them. Converting a defaultdict to the struct asks it for each field, and so lists the fields too.
+    for name, version in _enlist.__signatures__.items():
+        fields = defaultdict(float)
+        version(fields, name, fields)
+
+
+_enlist_all()
+
+
+def rules():
+    """The rules this module has: {name: (names of the scalars in order, number of state arrays)}."""
+    return dict(RULES)
+
+
+def rule_index(str name):
+    """The number by which `apply` and `Plan` know the rule."""
+    return NAMES.index(name)
+
+# ---------------------------------------------------------------------------------------------- threads
+
+cdef int default_threads = 1
+cdef bint default_is_ours = False       # True: nobody asked for this number, so the pace may use fewer
+cdef bint forked = False
+cdef Py_ssize_t grain = 1024            # elements; a cut between threads falls on a multiple of it
+cdef Py_ssize_t team_from = 16384       # elements; less work than this never enters OpenMP
+cdef Pace paces[MAX_RULES][64]
+
+
+def set_default_threads(int n, bint ours):
+    """How many threads a walk uses when its call does not say. `ours`: fewer may be used where they are faster."""
+    global default_threads, default_is_ours
+    default_threads = n
+    default_is_ours = ours
+
+
+def set_forked():
+    """From now on this process is a forked child: serial, since OpenMP's threads did not come along."""
+    global forked
+    forked = True
+
+
+def is_forked():
+    return forked
+
+
+def _tune(*, Py_ssize_t grain_elements=1024, Py_ssize_t team_from_elements=16384):
+    """For tests: lets small arrays be cut among threads. Changes no bit of any result."""
+    global grain, team_from
+    grain = grain_elements
+    team_from = team_from_elements
+
+
+cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads):
+    """The walk, serial or in one parallel region. num_threads 0: the default."""
+    cdef span_fn each = SPANS[rule]
+    cdef Py_ssize_t grain_now = grain
+    cdef Pace* pace = NULL
+    cdef int threads = num_threads, way = 1, log2 = 0
+    cdef double start = 0
+    if threads == 0:
+        threads = default_threads
+        if default_is_ours and threads > 1 and total >= team_from and not forked:
+            while total >> (log2 + 1):
+                log2 += 1
+            pace = &paces[rule][log2]
+            way = choose(pace)
+    if forked or total < team_from or way == 0:
+        threads = 1
+    with nogil:
+        if pace != NULL:
+            start = seconds()
+        if threads == 1:
+            walk(each, tensors, count, total, grain_now, 0, 1)
+        else:
+            with parallel(num_threads=threads):
+                walk(each, tensors, count, total, grain_now, threadid(), omp_get_num_threads())
+        if pace != NULL:
+            start = seconds() - start
+    if pace != NULL:
+        learn(pace, way, start)
+
+# ---------------------------------------------------------------------------------------------- buffers
+
+
+cdef inline bint acquire(object x, Py_buffer* b, bint writable) except -1:
+    """Hold x as a C-contiguous, aligned float32 buffer; False (nothing held) if it is not one."""
+    cdef const char* f
+    if not PyObject_CheckBuffer(x):
+        return False
+    try:
+        PyObject_GetBuffer(x, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    except (BufferError, ValueError, TypeError):
+        return False
+    f = b.format
+    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == c"<"):
+        f += 1
+    if (b.itemsize != sizeof(float) or f == NULL or f[0] != c"f" or f[1] != 0
+            or <Py_ssize_t> b.buf & (sizeof(float) - 1)):
+        PyBuffer_Release(b)
+        return False
+    return True
+
+
+cdef inline bint same_shape(const Py_buffer* a, const Py_buffer* b) noexcept:
+    cdef int k
+    if a.ndim != b.ndim:
+        return False
+    for k in range(a.ndim):
+        if a.shape[k] != b.shape[k]:
+            return False
+    return True
+
+
+cdef inline bint disjoint(const Py_buffer* a, const Py_buffer* b) noexcept:
+    return (a.len == 0 or b.len == 0 or <char*> a.buf + a.len <= <char*> b.buf
+            or <char*> b.buf + b.len <= <char*> a.buf)
+
+
+cdef int fill(float* to, tuple scalars, int rule) except -1:
+    cdef int k = 0
+    if len(scalars) != PRELUDE + FIELDS[rule]:
+        raise ValueError(f"{NAMES[rule]} takes {PRELUDE + FIELDS[rule]} scalars, got {len(scalars)}")
+    for x in scalars:
+        to[k] = x                       # double to float: rounded once, to nearest
+        k += 1
+    return 0
+
+
+def apply(int rule, tuple arrays, tuple scalars, int num_threads=0):
+    """Update one tensor: arrays are (p, g, state...), changed in place but for g.
+
+    True when done; False, with nothing changed, when an array is not usable as it stands.
+    """
+    cdef Py_buffer held[MAX_ARRAYS]
+    cdef float values[MAX_SCALARS]
+    cdef Tensor t
+    cdef Py_ssize_t count = len(arrays), got = 0, k
+    cdef bint good = True
+    fill(values, scalars, rule)
+    if count != 2 + SLOTS[rule]:
+        raise ValueError(f"{NAMES[rule]} takes {2 + SLOTS[rule]} arrays, got {count}")
+    try:
+        while got < count and good:
+            good = acquire(arrays[got], &held[got], got != 1)
+            if good:
+                got += 1
+                good = same_shape(&held[0], &held[got - 1])
+                for k in range(got - 1):
+                    good = good and disjoint(&held[k], &held[got - 1])
+        if good:
+            t.p = <float*> held[0].buf
+            t.g = <const float*> held[1].buf
+            for k in range(MAX_SLOTS):
+                t.s[k] = <float*> held[2 + k].buf if 2 + k < count else NULL
+            t.scalars = values
+            t.n = held[0].len // <Py_ssize_t> sizeof(float)
+            t.start = 0
+            run(rule, &t, 1, t.n, num_threads)
+    finally:
+        for k in range(got):
+            PyBuffer_Release(&held[k])
+    return good
+
+# ---------------------------------------------------------------------------------------------- many tensors
+
+
+cdef struct Interval:
+    char* low
+    char* high
+
+
+cdef int by_address(const void* a, const void* b) noexcept nogil:
+    cdef const Interval* x = <const Interval*> a
+    cdef const Interval* y = <const Interval*> b
+    return (x.low > y.low) - (x.low < y.low)
+
+
+cdef class Plan:
+    """The parameters and state of many tensors, held ready; `step` brings the gradients.
+
+    rows: a (p, state...) tuple of writable arrays for each tensor. They stay exported while the plan lives, so
+    they can be neither freed nor resized under it. No two of them may overlap.
+    """
+    cdef int rule
+    cdef bint busy
+    cdef Py_ssize_t count, acquired, intervals, width
+    cdef Tensor* tensors        # as they stand, without gradients
+    cdef Tensor* active         # those of this step
+    cdef Py_buffer* held        # p and state, `width` for each tensor
+    cdef Py_buffer* grads
+    cdef Interval* taken        # every writable byte, sorted
+    cdef float* scalars         # MAX_SCALARS for each block
+
+    def __cinit__(self, int rule, list rows):
+        cdef Py_ssize_t i, k
+        cdef Py_buffer* b
+        cdef tuple row
+        self.rule = rule
+        self.count = len(rows)
+        self.width = 1 + SLOTS[rule]
+        self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
+        self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
+        self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
+        self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
+        self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
+        self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
+        if not (self.tensors and self.active and self.held and self.grads and self.taken and self.scalars):
+            raise MemoryError
+        for i in range(self.count):
+            row = rows[i]
+            if len(row) != self.width:
+                raise ValueError(f"{NAMES[rule]} keeps {self.width - 1} state arrays, row {i} has {len(row) - 1}")
+            for k in range(self.width):
+                b = &self.held[self.acquired]
+                if not acquire(row[k], b, True):
+                    raise ValueError(f"array {k} of row {i} is not a writable C-contiguous float32 buffer")
+                self.acquired += 1
+                if not same_shape(&self.held[i * self.width], b):
+                    raise ValueError(f"array {k} of row {i} has another shape than the parameter")
+                if k == 0:
+                    self.tensors[i].p = <float*> b.buf
+                    self.tensors[i].n = b.len // <Py_ssize_t> sizeof(float)
+                else:
+                    self.tensors[i].s[k - 1] = <float*> b.buf
+                if b.len:
+                    self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
+                    self.intervals += 1
+        qsort(self.taken, self.intervals, sizeof(Interval), by_address)
+        for i in range(1, self.intervals):
+            if self.taken[i].low < self.taken[i - 1].high:
+                raise ValueError("two of the arrays to be written overlap")
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.acquired):
+            PyBuffer_Release(&self.held[i])
+        PyMem_Free(self.tensors)
+        PyMem_Free(self.active)
+        PyMem_Free(self.held)
+        PyMem_Free(self.grads)
+        PyMem_Free(self.taken)
+        PyMem_Free(self.scalars)
+
+    cdef bint free_of(self, const Py_buffer* g) noexcept:
+        """Whether no byte of g is one that the plan writes."""
+        cdef Py_ssize_t low = 0, high = self.intervals, mid
+        while low < high:                       # the first interval that ends after g begins
+            mid = (low + high) // 2
+            if self.taken[mid].high > <char*> g.buf:
+                high = mid
+            else:
+                low = mid + 1
+        return g.len == 0 or low == self.intervals or self.taken[low].low >= <char*> g.buf + g.len
+
+    def step(self, list grads, list blocks, list which, int num_threads=0):
+        """Update every tensor whose gradient is not None, in one walk.
+
+        blocks: tuples of scalars; which[i] says which of them tensor i takes. True when done; False, with
+        nothing changed, when a gradient is not usable as it stands.
+        """
+        cdef Py_ssize_t i, k, n = 0, total = 0, block
+        cdef bint good = True
+        cdef Tensor* t
+        if len(grads) != self.count or len(which) != self.count or len(blocks) > self.count:
+            raise ValueError(f"{self.count} gradients and as many block numbers are needed, got {len(grads)} "
+                             f"and {len(which)} with {len(blocks)} blocks")
+        if self.busy:
+            raise RuntimeError("this optimizer is in the middle of a step in another thread")
+        self.busy = True
+        try:
+            for k in range(len(blocks)):
+                fill(self.scalars + k * MAX_SCALARS, blocks[k], self.rule)
+            for i in range(self.count):
+                if grads[i] is None:
+                    continue
+                if not acquire(grads[i], &self.grads[n], False):
+                    good = False
+                    break
+                t = &self.active[n]
+                t[0] = self.tensors[i]
+                t.g = <const float*> self.grads[n].buf
+                n += 1
+                if not (same_shape(&self.held[i * self.width], &self.grads[n - 1])
+                        and self.free_of(&self.grads[n - 1])):
+                    good = False
+                    break
+                block = which[i]
+                if not 0 <= block < len(blocks):
+                    raise ValueError(f"which[{i}] is {block}, there are {len(blocks)} blocks")
+                t.scalars = self.scalars + block * MAX_SCALARS
+                t.start = total
+                total += t.n
+            if good:
+                run(self.rule, self.active, n, total, num_threads)
+        finally:
+            for k in range(n):
+                PyBuffer_Release(&self.grads[k])
+            self.busy = False
+        return good
+
+# ---------------------------------------------------------------------------------------------- the machine
+
+
+cdef inline void stream(float* p, const float* g, float* a, float* b, int states,
+                        Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef float x
+    for i in range(lo, hi):
+        x = g[i] * <float> 1e-30
+        p[i] = p[i] + x
+        if states > 0: a[i] = a[i] + x
+        if states > 1: b[i] = b[i] + x
+
+
+cdef void stream_share(float** x, int states, Py_ssize_t n, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    # Equal shares of whole cache lines of p, as the engine has them: the roof must not lose by misalignment.
+    cdef Py_ssize_t line = LINE // <Py_ssize_t> sizeof(float)
+    cdef Py_ssize_t first = min(n, (LINE - (<Py_ssize_t> x[0] & (LINE - 1))) % LINE // <Py_ssize_t> sizeof(float))
+    cdef Py_ssize_t share = (n - first) // line // parts * line
+    stream(x[0], x[1], x[2], x[3], states, first + share * k if k else 0,
+           first + share * (k + 1) if k + 1 < parts else n)
+
+
+def roof(*arrays, int num_threads=1):
+    """What memory allows: read p, g and up to two state arrays, write all but g, and hardly compute.
+
+    The yardstick of the benchmarks. It shares no code with the engine: equal shares, one loop.
+    """
+    cdef Py_buffer held[4]
+    cdef float* x[4]
+    cdef int count = len(arrays), got = 0, k
+    cdef Py_ssize_t n
+    if not 2 <= count <= 4 or num_threads < 1:
+        raise ValueError("the roof takes p, g, up to two state arrays, and num_threads >= 1")
+    try:
+        while got < count:
+            if not acquire(arrays[got], &held[got], got != 1):
+                raise ValueError(f"array {got} is not a C-contiguous float32 buffer")
+            x[got] = <float*> held[got].buf
+            got += 1
+            if held[got - 1].len != held[0].len:
+                raise ValueError("the arrays differ in size")
+        n = held[0].len // <Py_ssize_t> sizeof(float)
+        with nogil, parallel(num_threads=num_threads):
+            stream_share(x, count - 2, n, threadid(), omp_get_num_threads())
+    finally:
+        for k in range(got):
+            PyBuffer_Release(&held[k])
+
+
+def info():
+    """How this module was built and what serves OpenMP in this process."""
+    cdef const char* library = openmp_library()
+    return {
+        "isa": ISA.decode(),
+        "compiler": COMPILER.decode(),
+        "flags": FLAGS.decode(),
+        "openmp": OPENMP_DATE,
+        "openmp_runtime": None if library == NULL else library.decode("utf-8", "replace"),
+        "cpu_level": cpu_level(),
+    }

@@ -1,0 +1,64 @@
+"""Turns a row of the table into a Python function: true signature, docstring, and a body of two calls.
+
+functional.py and reference.py are made by this from the same rows, so their signatures cannot differ.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from optcore._specs import Rule
+
+Run = Callable[[tuple[Any, ...], tuple[float, ...], int | None], None]
+
+ABOUT = {
+    "p": "parameters, float32, any shape, C-contiguous; updated in place",
+    "g": "gradient at p, float32, shape of p; only read",
+}
+
+
+def signature(rule: Rule) -> str:
+    """The parameters of the rule's function, as source."""
+    settings = ", ".join(f"{s.name}={s.default!r}" for s in rule.all_settings)
+    return f"{', '.join(rule.arrays)}, *, step, {settings}, num_threads=None"
+
+
+def docstring(rule: Rule, module: str) -> str:
+    """One line, formula, parameters, effect, errors, example, source."""
+    state = {a: f"state ({k}), float32, shape of p, zeros before step 1; updated in place"
+             for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
+    if rule.decay is None:
+        state = {"v": "velocity, float32, shape of p; only read",
+                 "saved": "float32, shape of p; receives p as it was"}
+    arrays = [f"    {a}: {(state | ABOUT)[a] if a not in state else state[a]}" for a in rule.arrays]
+    settings = [f"    {s.name}: {s.about} (default {s.default!r})" for s in rule.all_settings]
+    made = ", ".join(rule.arrays)
+    lines = [
+        rule.title + ".", "",
+        *(f"    {line}" for line in rule.formula), "",
+        "Parameters", *arrays,
+        "    step: t in the formulas, counted from 1",
+        *settings,
+        "    num_threads: threads for this call (default: see optcore.get_num_threads)", "",
+        "Returns None. Raises TypeError or ValueError, naming the argument, before anything is changed, for a",
+        "wrong dtype, shape, layout, device or range, a read-only target, or arrays that overlap.", "",
+        "    >>> import numpy as np, optcore as oc",
+        f"    >>> {made} = (np.full(3, x, np.float32) for x in {(1.0, 0.5, 0.0, 0.0, 0.0)[:len(rule.arrays)]})",
+        f"    >>> oc.{module}.{rule.name}({made}, step=1)",
+        "    >>> bool((p != 1).all())",
+        "    True", "",
+        f"Source: {rule.source}.",
+    ]
+    return "\n".join(lines)
+
+
+def function(rule: Rule, module: str, run: Run) -> Callable[..., None]:
+    """The rule as a function whose body is run((arrays), scalars(step, settings), num_threads)."""
+    source = (f"def {rule.name}({signature(rule)}):\n"
+              f"    run(({', '.join(rule.arrays)}), "
+              f"scalars(step, {', '.join(s.name for s in rule.all_settings)}), num_threads)\n")
+    scope: dict[str, Any] = {"run": run, "scalars": rule.scalars, "__name__": f"optcore.{module}"}
+    exec(source, scope)
+    made: Callable[..., None] = scope[rule.name]
+    made.__doc__ = docstring(rule, module)
+    return made

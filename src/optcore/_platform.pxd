@@ -1,0 +1,56 @@
+# What the C compiler and the machine say: OpenMP, the processor's level, a clock, how this module was built.
+# The one file with C text in it, since each of these is a macro, a compiler builtin or a system call.
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+      #include <omp.h>
+      #define OPTCORE_OPENMP _OPENMP
+    #else
+      #define OPTCORE_OPENMP 0
+      static inline int omp_get_num_threads(void) { return 1; }
+    #endif
+    #if defined(__unix__) || defined(__APPLE__)
+      #include <dlfcn.h>
+    #endif
+    #include <time.h>
+
+    /* The shared library that serves OpenMP in this process, or NULL when there is none. */
+    static const char* optcore_openmp_library(void) {
+    #if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
+        Dl_info info;
+        if (dladdr((void*)omp_get_num_threads, &info)) return info.dli_fname;
+    #endif
+        return NULL;
+    }
+
+    /* 1, 3 or 4: the x86-64 psABI level of this processor and operating system; 0 on other machines.
+       The builtins also ask the operating system whether it saves the wide registers. */
+    static int optcore_cpu_level(void) {
+    #if defined(__x86_64__)
+        __builtin_cpu_init();
+        if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+              && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))) return 1;
+        if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+              && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
+              && __builtin_cpu_supports("avx512vl"))) return 3;
+        return 4;
+    #else
+        return 0;
+    #endif
+    }
+
+    static double optcore_seconds(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    }
+    """
+    int omp_get_num_threads() noexcept nogil
+    int OPENMP_DATE "OPTCORE_OPENMP"
+    const char* ISA "OPTCORE_ISA"
+    const char* COMPILER "OPTCORE_COMPILER"
+    const char* FLAGS "OPTCORE_FLAGS"
+    const char* openmp_library "optcore_openmp_library"() noexcept nogil
+    int cpu_level "optcore_cpu_level"() noexcept nogil
+    double seconds "optcore_seconds"() noexcept nogil

@@ -1,0 +1,296 @@
+"""THE TABLE: every update rule and every optimizer class, one row each.
+
+Owns names, settings with their defaults and domains, state arrays, the scalars of a step, and what the docs
+say. Functions, classes, reference wrappers, stubs, tests and benchmarks are made from these rows. Holds no
+element-wise formula (those are in _rules.pxd and reference.py) and imports nothing of the package.
+
+Scalars that depend on the settings and the step are computed here, in double, for the kernels and the
+reference alike; each is rounded once to float32 by whoever takes it.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from operator import index
+from typing import Any
+
+FLOAT32_MAX = 3.4028234663852886e38
+
+# A domain is a Python condition on x: the check and the error message both come from it.
+NONNEGATIVE = f"0.0 <= x <= {FLOAT32_MAX!r}"
+FRACTION = "0.0 <= x < 1.0"
+FLAG = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    default: float | bool
+    domain: str
+    about: str
+
+
+LR = Setting("lr", 1e-3, NONNEGATIVE, "learning rate")
+MOMENTUM = Setting("momentum", 0.9, NONNEGATIVE, "how much of the velocity is kept (mu)")
+EPS = Setting("eps", 1e-8, NONNEGATIVE, "added to the root, so that the division is bounded")
+ALPHA = Setting("alpha", 0.99, FRACTION, "how much of the mean square is kept")
+BETA1 = Setting("beta1", 0.9, FRACTION, "how much of the first moment is kept")
+BETA2 = Setting("beta2", 0.999, FRACTION, "how much of the second moment is kept")
+DECAY = Setting("weight_decay", 0.0, NONNEGATIVE, "coupled decay: weight_decay * p joins the gradient")
+DECOUPLED = Setting("weight_decay", 1e-2, NONNEGATIVE, "decoupled decay: p is first scaled by 1 - lr * weight_decay")
+MAXIMIZE = Setting("maximize", False, FLAG, "ascend: the gradient's sign is turned first")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One update rule: a function of optcore.functional and of optcore.reference."""
+
+    name: str
+    kernel: str                                     # the struct in _rules.pxd
+    arrays: tuple[str, ...]                         # letters, in positional order; the second is only read
+    keys: tuple[str, ...]                           # torch's names of the state arrays
+    settings: tuple[Setting, ...]                   # without weight_decay and maximize, which `decay` brings
+    constants: Callable[..., tuple[float, ...]]     # (step, *settings) -> the rule's scalars, in the struct's order
+    title: str
+    formula: tuple[str, ...]
+    source: str
+    decay: Setting | None = DECAY                   # None: a rule that takes no gradient
+    scalars: Callable[..., tuple[float, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scalars", _checked_scalars(self))
+
+    @property
+    def all_settings(self) -> tuple[Setting, ...]:
+        return self.settings + ((self.decay, MAXIMIZE) if self.decay else ())
+
+
+def with_default(setting: Setting, default: float) -> Setting:
+    return Setting(setting.name, default, setting.domain, setting.about)
+
+
+def explain(values: Mapping[str, Any], settings: tuple[Setting, ...]) -> None:
+    """Raise an error that names the first of these settings that is not in its domain."""
+    for s in settings:
+        if not s.domain or s.name not in values:
+            continue
+        value = values[s.name]
+        try:
+            good = bool(eval(s.domain, {"x": value}))
+        except (TypeError, ValueError):
+            raise TypeError(f"{s.name}: a number is needed, got {value!r}") from None
+        if not good:
+            what = "from 0 up to but not including 1" if s.domain == FRACTION else "finite and not negative"
+            raise ValueError(f"{s.name}={value!r}: it must be {what}")
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int of at least `least`, or an error that names it."""
+    try:
+        n = index(value)
+    except TypeError:
+        raise TypeError(f"{name}: a whole number is needed, got {value!r}") from None
+    if n < least:
+        raise ValueError(f"{name}={n}: it must be at least {least}")
+    return n
+
+
+def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
+    """scalars(step, *all settings) -> (scale, couple, keep, *the rule's own), after checking every one.
+
+    Written out as source, since it is on the way of every call: one condition for all settings, and the
+    search for the guilty one only when it does not hold.
+    """
+    names = [s.name for s in rule.all_settings]
+    conditions = [f"({s.domain.replace('x', s.name)})" for s in rule.all_settings if s.domain]
+    if rule.decay is None:
+        prelude = "1.0, 0.0, 1.0"
+    elif rule.decay is DECOUPLED:
+        prelude = "(-1.0 if maximize else 1.0), 0.0, 1.0 - float(lr) * float(weight_decay)"
+    else:
+        prelude = "(-1.0 if maximize else 1.0), float(weight_decay), 1.0"
+    own = ", ".join(f"float({s.name})" for s in rule.settings)
+    source = f"""
+def scalars(step, {', '.join(names)}):
+    try:
+        good = {' and '.join(conditions)}
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        explain(dict({', '.join(f'{n}={n}' for n in names)}), settings)
+    if step.__class__ is not int or step < 1:
+        step = whole("step", step)
+    return ({prelude}, *constants(step, {own}))
+"""
+    scope: dict[str, Any] = {
+        "explain": explain, "whole": whole, "settings": rule.all_settings, "constants": rule.constants}
+    exec(source, scope)
+    made: Callable[..., tuple[float, ...]] = scope["scalars"]
+    return made
+
+
+# ------------------------------------------------------------------------------------------- the rules
+
+
+def _momentum(step: int, lr: float, momentum: float, dampening: float) -> tuple[float, ...]:
+    # torch's semantics: the first gradient becomes the velocity undampened.
+    return momentum, 1.0 if step == 1 else 1.0 - dampening, lr
+
+
+def _adagrad(step: int, lr: float, lr_decay: float, eps: float) -> tuple[float, ...]:
+    return lr / (1.0 + (step - 1) * lr_decay), eps
+
+
+def _rmsprop(step: int, lr: float, alpha: float, eps: float) -> tuple[float, ...]:
+    return alpha, 1.0 - alpha, lr, eps
+
+
+def _rmsprop_momentum(step: int, lr: float, alpha: float, eps: float, momentum: float) -> tuple[float, ...]:
+    return alpha, 1.0 - alpha, lr, eps, momentum
+
+
+def _adam(step: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple[float, ...]:
+    return (1.0 - beta1, beta2, 1.0 - beta2,
+            lr / (1.0 - beta1 ** step), 1.0 / sqrt(1.0 - beta2 ** step), eps)
+
+
+POLYAK = "B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964"
+NESTEROV = "Y. Nesterov, A method for solving the convex programming problem with convergence rate O(1/k^2), 1983"
+SUTSKEVER = "I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013"
+DUCHI = "J. Duchi et al., Adaptive subgradient methods for online learning, JMLR 12, 2011"
+HINTON = "T. Tieleman and G. Hinton, Lecture 6.5 (rmsprop), Coursera, 2012"
+GRAVES = "A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013"
+KINGMA = "D. P. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015"
+LOSHCHILOV = "I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019"
+REDDI = "S. J. Reddi et al., On the convergence of Adam and beyond, ICLR 2018"
+
+_LR2 = with_default(LR, 1e-2)
+_MEAN_SQUARE = "v <- alpha v + (1 - alpha) g^2"
+_MEAN = "a <- a + (1 - alpha)(g - a)"
+_MOMENTS = ("m <- m + (1 - beta1)(g - m)", "v <- beta2 v + (1 - beta2) g^2")
+_ADAM = "p <- p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)"
+_AMSGRAD = ("vmax <- max(vmax, v)", "p <- p - lr / (1 - beta1^t) m / (sqrt(vmax) / sqrt(1 - beta2^t) + eps)")
+_ADAM_KEYS = ("exp_avg", "exp_avg_sq")
+_AMSGRAD_KEYS = (*_ADAM_KEYS, "max_exp_avg_sq")
+_RMSPROP_SETTINGS = (_LR2, ALPHA, EPS)
+_ADAM_SETTINGS = (LR, BETA1, BETA2, EPS)
+
+RULES: dict[str, Rule] = {r.name: r for r in (
+    Rule("sgd", "SGD", ("p", "g"), (), (LR,), lambda step, lr: (lr,),
+         "Stochastic gradient descent", ("p <- p - lr g",), "H. Robbins and S. Monro, 1951"),
+    Rule("momentum", "Momentum", ("p", "g", "v"), ("momentum_buffer",),
+         (LR, MOMENTUM, Setting("dampening", 0.0, NONNEGATIVE, "what the gradient loses; none at step 1")), _momentum,
+         "Gradient descent with momentum (the heavy ball)",
+         ("v <- mu v + (1 - dampening) g        (at t = 1: v <- mu v + g)", "p <- p - lr v"), POLYAK),
+    Rule("nesterov", "Nesterov", ("p", "g", "v"), ("momentum_buffer",), (LR, MOMENTUM),
+         lambda step, lr, momentum: (momentum, lr),
+         "Nesterov's accelerated gradient, the form whose stored parameters are the look-ahead ones",
+         ("v <- mu v + g", "p <- p - lr (g + mu v)"), NESTEROV),
+    Rule("nesterov_classical", "NesterovClassical", ("p", "g", "v"), ("velocity",), (LR, MOMENTUM),
+         lambda step, lr, momentum: (momentum, lr),
+         "Nesterov's accelerated gradient, classical form: g is to be taken at p + mu v (see lookahead)",
+         ("v <- mu v - lr g", "p <- p + v"), SUTSKEVER),
+    Rule("lookahead", "Lookahead", ("p", "v", "saved"), (), (MOMENTUM,), lambda step, momentum: (momentum,),
+         "The point at which classical Nesterov takes its gradient; `saved` keeps where p was",
+         ("saved <- p", "p <- p + mu v"), SUTSKEVER, decay=None),
+    Rule("adagrad", "Adagrad", ("p", "g", "s"), ("sum",),
+         (_LR2, Setting("lr_decay", 0.0, NONNEGATIVE, "the learning rate at step t is lr / (1 + (t - 1) lr_decay)"),
+          with_default(EPS, 1e-10)), _adagrad,
+         "AdaGrad: each coordinate by the root of its summed squares",
+         ("s <- s + g^2", "p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)"), DUCHI),
+    Rule("rmsprop", "RMSprop", ("p", "g", "v"), ("square_avg",), _RMSPROP_SETTINGS, _rmsprop,
+         "RMSProp: each coordinate by the root of its mean square",
+         (_MEAN_SQUARE, "p <- p - lr g / (sqrt(v) + eps)"), HINTON),
+    Rule("rmsprop_momentum", "RMSpropMomentum", ("p", "g", "v", "b"), ("square_avg", "momentum_buffer"),
+         (*_RMSPROP_SETTINGS, MOMENTUM), _rmsprop_momentum, "RMSProp with momentum",
+         (_MEAN_SQUARE, "b <- mu b + g / (sqrt(v) + eps)", "p <- p - lr b"), HINTON),
+    Rule("rmsprop_centered", "RMSpropCentered", ("p", "g", "v", "a"), ("square_avg", "grad_avg"),
+         _RMSPROP_SETTINGS, _rmsprop, "Centered RMSProp: by the root of the variance, which is kept from below 0",
+         (_MEAN_SQUARE, _MEAN, "p <- p - lr g / (sqrt(max(v - a^2, 0)) + eps)"), GRAVES),
+    Rule("rmsprop_centered_momentum", "RMSpropCenteredMomentum", ("p", "g", "v", "a", "b"),
+         ("square_avg", "grad_avg", "momentum_buffer"),
+         (*_RMSPROP_SETTINGS, MOMENTUM), _rmsprop_momentum, "Centered RMSProp with momentum",
+         (_MEAN_SQUARE, _MEAN, "b <- mu b + g / (sqrt(max(v - a^2, 0)) + eps)", "p <- p - lr b"), GRAVES),
+    Rule("adam", "Adam", ("p", "g", "m", "v"), _ADAM_KEYS, _ADAM_SETTINGS, _adam,
+         "Adam with bias correction", (*_MOMENTS, _ADAM), KINGMA),
+    Rule("adam_amsgrad", "AdamAMSGrad", ("p", "g", "m", "v", "vmax"), _AMSGRAD_KEYS, _ADAM_SETTINGS, _adam,
+         "Adam whose second moment never shrinks (AMSGrad)", (*_MOMENTS, *_AMSGRAD), REDDI),
+    Rule("adamw", "Adam", ("p", "g", "m", "v"), _ADAM_KEYS, _ADAM_SETTINGS, _adam,
+         "Adam with decoupled weight decay", ("p <- (1 - lr weight_decay) p", *_MOMENTS, _ADAM), LOSHCHILOV,
+         decay=DECOUPLED),
+    Rule("adamw_amsgrad", "AdamAMSGrad", ("p", "g", "m", "v", "vmax"), _AMSGRAD_KEYS, _ADAM_SETTINGS, _adam,
+         "AdamW whose second moment never shrinks (AMSGrad)",
+         ("p <- (1 - lr weight_decay) p", *_MOMENTS, *_AMSGRAD), REDDI, decay=DECOUPLED),
+)}
+
+
+# ------------------------------------------------------------------------------------------- the classes
+
+Group = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One optimizer class: torch's argument names and defaults, and the rule that a group's settings mean."""
+
+    name: str
+    settings: Mapping[str, Any]                     # constructor arguments after params, with defaults
+    pick: Callable[[Group], tuple[str, tuple[Any, ...]]]    # group -> rule name, its settings in order
+    title: str
+    fill: Mapping[str, str] = field(default_factory=dict)   # state key -> setting with its first value
+    domains: tuple[Setting, ...] = ()               # settings that no rule takes, to be checked all the same
+
+
+def _pick_sgd(g: Group) -> tuple[str, tuple[Any, ...]]:
+    lr, mu, tail = g["lr"], g["momentum"], (g["weight_decay"], g["maximize"])
+    if g["nesterov"]:
+        if not mu or g["dampening"]:
+            raise ValueError("nesterov: it needs momentum > 0 and dampening = 0, got "
+                             f"momentum={mu!r}, dampening={g['dampening']!r}")
+        return "nesterov", (lr, mu, *tail)
+    if mu:
+        return "momentum", (lr, mu, g["dampening"], *tail)
+    return "sgd", (lr, *tail)
+
+
+def _pick_rmsprop(g: Group) -> tuple[str, tuple[Any, ...]]:
+    name = "rmsprop_centered" if g["centered"] else "rmsprop"
+    own = (g["lr"], g["alpha"], g["eps"])
+    if g["momentum"]:
+        name, own = name + "_momentum", (*own, g["momentum"])
+    return name, (*own, g["weight_decay"], g["maximize"])
+
+
+def _pick_adam(name: str) -> Callable[[Group], tuple[str, tuple[Any, ...]]]:
+    amsgrad = name + "_amsgrad"
+
+    def pick(g: Group) -> tuple[str, tuple[Any, ...]]:
+        beta1, beta2 = g["betas"]
+        return (amsgrad if g["amsgrad"] else name,
+                (g["lr"], beta1, beta2, g["eps"], g["weight_decay"], g["maximize"]))
+    return pick
+
+
+_ADAM_CLASS = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False,
+               "maximize": False}
+
+FAMILIES: dict[str, Family] = {f.name: f for f in (
+    Family("SGD", {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False,
+                   "maximize": False}, _pick_sgd,
+           "Stochastic gradient descent, with momentum or Nesterov's momentum if asked for",
+           domains=(MOMENTUM, Setting("dampening", 0.0, NONNEGATIVE, ""))),
+    Family("NesterovClassical", {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.0, "maximize": False},
+           lambda g: ("nesterov_classical", (g["lr"], g["momentum"], g["weight_decay"], g["maximize"])),
+           "Nesterov's momentum in its classical form: take the gradients inside `with opt.lookahead():`"),
+    Family("Adagrad", {"lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0,
+                       "eps": 1e-10, "maximize": False},
+           lambda g: ("adagrad", (g["lr"], g["lr_decay"], g["eps"], g["weight_decay"], g["maximize"])),
+           "AdaGrad", fill={"sum": "initial_accumulator_value"},
+           domains=(Setting("initial_accumulator_value", 0.0, NONNEGATIVE, ""),)),
+    Family("RMSprop", {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0,
+                       "centered": False, "maximize": False}, _pick_rmsprop,
+           "RMSProp, centered or with momentum if asked for", domains=(MOMENTUM,)),
+    Family("Adam", _ADAM_CLASS, _pick_adam("adam"), "Adam with bias correction"),
+    Family("AdamW", {**_ADAM_CLASS, "weight_decay": 1e-2}, _pick_adam("adamw"), "Adam with decoupled weight decay"),
+)}

@@ -1,0 +1,161 @@
+"""The same formulas in plain NumPy: what the kernels are held against, bit for bit.
+
+Owns the second and last statement of each formula; the first is in _rules.pxd. The operations and their order
+are the same, one rounding each, in the dtype of the arrays: float32 gives the kernels' bits, float64 (which
+only the reference takes) an oracle of their error. Imports the table and NumPy, nothing compiled.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from optcore import _make
+from optcore._specs import RULES, Rule
+
+__all__ = list(RULES)
+
+Values = tuple[Any, ...]
+FORMULAS: dict[str, Callable[..., Values]] = {}
+
+
+def _formula(f: Callable[..., Values]) -> Callable[..., Values]:
+    FORMULAS[f.__name__] = f
+    return f
+
+
+# Each takes p, g and the state, then the scalars of its struct in _rules.pxd by the same names; it returns the
+# new p and state. `pick` stands where the kernels compare, so that a NaN goes the same way.
+
+
+def pick(condition: Any, yes: Any, no: Any) -> Any:
+    return np.where(condition, yes, no)
+
+
+@_formula
+def SGD(p, g, *, lr):
+    return (p - lr * g,)
+
+
+@_formula
+def Momentum(p, g, v, *, mu, gain, lr):
+    v = mu * v + gain * g
+    return p - lr * v, v
+
+
+@_formula
+def Nesterov(p, g, v, *, mu, lr):
+    v = mu * v + g
+    return p - lr * (g + mu * v), v
+
+
+@_formula
+def NesterovClassical(p, g, v, *, mu, lr):
+    v = mu * v - lr * g
+    return p + v, v
+
+
+@_formula
+def Lookahead(p, v, saved, *, mu):
+    return p + mu * v, p
+
+
+@_formula
+def Adagrad(p, g, s, *, lr, eps):
+    s = s + g * g
+    return p - lr * g / (np.sqrt(s) + eps), s
+
+
+@_formula
+def RMSprop(p, g, v, *, alpha, alpha_c, lr, eps):
+    v = alpha * v + alpha_c * (g * g)
+    return p - lr * g / (np.sqrt(v) + eps), v
+
+
+@_formula
+def RMSpropMomentum(p, g, v, b, *, alpha, alpha_c, lr, eps, mu):
+    v = alpha * v + alpha_c * (g * g)
+    b = mu * b + g / (np.sqrt(v) + eps)
+    return p - lr * b, v, b
+
+
+@_formula
+def RMSpropCentered(p, g, v, a, *, alpha, alpha_c, lr, eps):
+    v = alpha * v + alpha_c * (g * g)
+    a = a + alpha_c * (g - a)
+    d = v - a * a
+    d = pick(d < 0, 0.0, d)
+    return p - lr * g / (np.sqrt(d) + eps), v, a
+
+
+@_formula
+def RMSpropCenteredMomentum(p, g, v, a, b, *, alpha, alpha_c, lr, eps, mu):
+    v = alpha * v + alpha_c * (g * g)
+    a = a + alpha_c * (g - a)
+    d = v - a * a
+    d = pick(d < 0, 0.0, d)
+    b = mu * b + g / (np.sqrt(d) + eps)
+    return p - lr * b, v, a, b
+
+
+@_formula
+def Adam(p, g, m, v, *, beta1_c, beta2, beta2_c, lr, root, eps):
+    m = m + beta1_c * (g - m)
+    v = beta2 * v + beta2_c * (g * g)
+    return p - lr * m / (np.sqrt(v) * root + eps), m, v
+
+
+@_formula
+def AdamAMSGrad(p, g, m, v, vmax, *, beta1_c, beta2, beta2_c, lr, root, eps):
+    m = m + beta1_c * (g - m)
+    v = beta2 * v + beta2_c * (g * g)
+    vmax = pick(vmax > v, vmax, v)
+    return p - lr * m / (np.sqrt(vmax) * root + eps), m, v, vmax
+
+
+# ------------------------------------------------------------------------------------------- public functions
+
+
+def prelude(p: Any, g: Any, scale: Any, couple: Any, keep: Any) -> Values:
+    """What happens to p and g before every rule (the kernels' is in _engine.pxd)."""
+    g = scale * g
+    if couple != 0:
+        g = g + couple * p
+    return keep * p, g
+
+
+def scalar_names(kernel: str) -> tuple[str, ...]:
+    """The names of a formula's scalars, in order."""
+    parameters = inspect.signature(FORMULAS[kernel]).parameters.values()
+    return tuple(x.name for x in parameters if x.kind is x.KEYWORD_ONLY)
+
+
+def new_values(kernel: str, arrays: Values, scalars: Values) -> Values:
+    """The arrays that a rule writes, after one step, for scalars of the arrays' own kind."""
+    formula = FORMULAS[kernel]
+    p, g = prelude(arrays[0], arrays[1], *scalars[:3])
+    return formula(p, g, *arrays[2:], **dict(zip(scalar_names(kernel), scalars[3:], strict=True)))
+
+
+def _runner(rule: Rule) -> _make.Run:
+
+    def run(arrays: Values, scalars: tuple[float, ...], num_threads: int | None) -> None:
+        p = arrays[0]
+        for name, a in zip(rule.arrays, arrays, strict=True):
+            if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64) or a.dtype != p.dtype:
+                raise TypeError(f"{name}: the reference takes NumPy arrays, all float32 or all float64")
+            if a.shape != p.shape:
+                raise ValueError(f"{name} has shape {a.shape}, {rule.arrays[0]} has {p.shape}: they must be the same")
+        with np.errstate(all="ignore"):         # the kernels do not warn either
+            new = new_values(rule.kernel, arrays, tuple(p.dtype.type(x) for x in scalars))
+        for a, values in zip((p, *arrays[2:]), new, strict=True):
+            a[...] = values
+
+    return run
+
+
+for _rule in RULES.values():
+    globals()[_rule.name] = _make.function(_rule, "reference", _runner(_rule))
+del _rule
