@@ -10,7 +10,7 @@ from itertools import count
 
 import optcore as oc
 import peers_numpy
-from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, Data
+from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, STATE, Data
 from optcore import _kernels
 
 try:
@@ -43,9 +43,7 @@ def use_threads(asked: int | None) -> int:
     if peers_torch:
         peers_torch.torch.set_num_threads(n)
     if peers_numba:
-        import numba
-
-        numba.set_num_threads(n)  # raises when numba was started with fewer, rather than run unequally
+        peers_numba.start(n, oc.build_info().get("openmp_runtime"))
     return n
 
 
@@ -72,13 +70,19 @@ def functional(data: Data, threads: int | None = None) -> Callable[[], None]:
 
 
 def optimizer(data: Data) -> Callable[[], None]:
-    """The class API: opt.step(grads) for the whole list."""
+    """The class API: opt.step(grads) for the whole list.
+
+    The state is put in place before the first step makes its own: where a state array lies, and in pages of
+    which size, is worth more than the differences between good kernels, so all must have the same.
+    """
     if data.rule == "adam":
         opt = oc.Adam(data.p, lr=LR, betas=(BETA1, BETA2), eps=EPS)
     elif data.rule == "momentum":
         opt = oc.SGD(data.p, lr=LR, momentum=MOMENTUM)
     else:
         opt = oc.RMSprop(data.p, lr=LR, alpha=ALPHA, eps=EPS)
+    for entry, *state in zip(opt._state, *data.state, strict=True):
+        entry.update(zip(STATE[data.rule], state, strict=True))
     step, grads = opt.step, data.g
 
     def call() -> None:
@@ -104,11 +108,11 @@ def line_up(data: Data, threads: int) -> list[Contender]:
     if single:
         found.append(Contender("ours", functional(data), every_round=True))
     else:
-        found.append(Contender("ours", optimizer(data), shares_state=False, every_round=True))
+        found.append(Contender("ours", optimizer(data), every_round=True))
     if data.elements <= _SMALL and threads > 1:
         found.append(Contender("roof, 1 thread", roof(data, 1)))
     if single and data.elements <= 4096:
-        found.append(Contender("ours, opt.step", optimizer(data), shares_state=False))
+        found.append(Contender("ours, opt.step", optimizer(data)))
     if single and data.elements == 1 << 20 and threads > 1:
         found.append(Contender("roof, 2 threads", roof(data, 2)))
         found += [Contender(f"ours, {n} thread{'s' * (n > 1)}", functional(data, n)) for n in (1, 2)]

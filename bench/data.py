@@ -17,15 +17,16 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam, and eps of RMSProp
 MOMENTUM = 0.9
 ALPHA = 0.99  # RMSProp
 
-STATE_SLOTS = {"adam": 2, "momentum": 1, "rmsprop": 1}
-RULES = tuple(STATE_SLOTS)
+# The names of the state arrays in torch's optimizers, and in ours.
+STATE = {"adam": ("exp_avg", "exp_avg_sq"), "momentum": ("momentum_buffer",), "rmsprop": ("square_avg",)}
+RULES = tuple(STATE)
 
 _LINE = 16  # float32 numbers in 64 bytes
 
 
 def bytes_per_element(rule: str) -> int:
     """Bytes between memory and core for each parameter: g is read, p and each state are read and written."""
-    return 4 * (1 + 2 * (1 + STATE_SLOTS[rule]))
+    return 4 * (1 + 2 * (1 + len(STATE[rule])))
 
 
 def _block(n: int) -> np.ndarray:
@@ -51,7 +52,7 @@ class Data:
         self.flat_p *= np.float32(0.02)  # the usual size of a weight
         # The gradient stays the same in every step, so the moments go to g and g*g: never to denormals.
         rng.standard_normal(dtype=np.float32, out=self.flat_g)
-        self.flat_state = [_block(starts[-1]) for _ in range(STATE_SLOTS[rule])]
+        self.flat_state = [_block(starts[-1]) for _ in STATE[rule]]
         for block in self.flat_state:
             block.fill(0)  # touches each page, so no contender pays for the first touch
 

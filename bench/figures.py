@@ -1,7 +1,8 @@
 """The figures this library holds itself to, and whether a run met them.
 
 A figure is met when its median reaches the target; "within spread" says that a quartile does. A figure whose
-workload or peer was not in the run says so: it is never counted as met.
+workload or peer was not in the run says so: it is never counted as met. "machine busy" says that other
+processes ran meanwhile, so that neither yes nor no is worth much.
 """
 
 from dataclasses import dataclass
@@ -69,5 +70,6 @@ def rows(results: list[Result]) -> list[list[str]]:
             continue
         s = figure.measure(result)
         quartiles = f"{number(s.low)} - {number(s.high)}"
-        table.append([figure.what, target, number(s.median), quartiles, figure.verdict(s)])
+        verdict = figure.verdict(s) + " (machine busy)" * result.busy
+        table.append([figure.what, target, number(s.median), quartiles, verdict])
     return table

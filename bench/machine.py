@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 
 import optcore as oc
@@ -41,6 +42,32 @@ def load() -> float:
     return round(os.getloadavg()[0], 2)
 
 
+class OtherWork:
+    """The share of all CPUs' time that anything but this process took since this was made; 0 to 1.
+
+    Time that a hypervisor gave to other machines counts. None where the system does not tell.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float] | None:
+        try:
+            ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        except OSError:
+            return None
+        idle = ticks[3] + ticks[4]  # idle, and idle while a disk is waited for
+        busy = (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
+        return busy - time.process_time(), sum(ticks) / os.sysconf("SC_CLK_TCK")
+
+    def share(self) -> float | None:
+        now = self._now()
+        if now is None or now[1] <= self._start[1]:
+            return None
+        return max(0.0, (now[0] - self._start[0]) / (now[1] - self._start[1]))
+
+
 def describe(threads: int) -> dict:
     versions = {"python": platform.python_version()}
     for package in ("optcore", "numpy", "torch", "numba"):
@@ -57,18 +84,8 @@ def describe(threads: int) -> dict:
         "caches": _caches(),
         "memory_gib": round(int(total.split()[0]) / 2**20, 1) if total else None,
         "threads": threads,
-        "numba_threading": numba_threading(),
+        "numba_threading": sys.modules["numba"].threading_layer() if "numba" in sys.modules else None,
         "load_before": load(),
         "versions": versions,
         "optcore": oc.build_info(),
     }
-
-
-def numba_threading() -> str | None:
-    """numba's threading layer; known only once something parallel has run."""
-    if "numba" not in sys.modules:
-        return None
-    try:
-        return sys.modules["numba"].threading_layer()
-    except ValueError:
-        return None

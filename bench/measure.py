@@ -42,26 +42,38 @@ def _time(call: Callable[[], None], reps: int) -> float:
     return (perf_counter_ns() - start) / reps
 
 
-def _estimate(call: Callable[[], None]) -> float:
-    """Nanoseconds of one call, roughly; the verification has warmed it up."""
-    reps, took = 1, _time(call, 1)
-    while reps * took < 1e6:
-        reps *= 4
-        took = _time(call, reps)
-    return took
+class _Turns:
+    """One contender's turns: how many calls make a sample, and how it is warmed up."""
+
+    def __init__(self, contender: Contender, sample_ns: float):
+        self.call, self.sample_ns = contender.call, sample_ns
+        self.cost = min(_time(self.call, 1) for _ in range(3))  # the verification has called it already
+        self.reps = ceil(sample_ns / self.cost)
+
+    def take(self) -> float:
+        """Nanoseconds of a call, from one sample after a warm-up."""
+        if self.cost < _LONG_NS:
+            batch, start = ceil(self.reps / 4), perf_counter_ns()
+            while perf_counter_ns() - start < _WARM_NS:
+                for _ in repeat(None, batch):
+                    self.call()
+        took = _time(self.call, self.reps)
+        while took * self.reps < 0.5 * self.sample_ns:  # it has become faster: too short a sample
+            self.reps = ceil(self.sample_ns / took)
+            took = _time(self.call, self.reps)
+        return took
 
 
 def measure(
     contenders: list[Contender], effort: Effort, rng: np.random.Generator
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Nanoseconds of a call, for each contender a list with one number a round (NaN: sat out), and the
-    calls in each sample."""
-    cost = [_estimate(c.call) for c in contenders]
-    reps = [ceil(effort.sample_ns / ns) for ns in cost]
-    warm = [0 if ns > _LONG_NS else ceil(_WARM_NS / ns) for ns in cost]
+    calls in its samples."""
+    turns = [_Turns(c, effort.sample_ns) for c in contenders]
+    fastest = min(t.cost for t in turns)
     slow = [
-        not c.every_round and ns > max(_SLOW_NS, _SLOW_RATIO * min(cost))
-        for c, ns in zip(contenders, cost, strict=True)
+        not c.every_round and t.cost > max(_SLOW_NS, _SLOW_RATIO * fastest)
+        for c, t in zip(contenders, turns, strict=True)
     ]
     times: dict[str, list[float]] = {c.name: [] for c in contenders}
 
@@ -69,18 +81,13 @@ def measure(
     gc.disable()
     try:
         start = perf_counter_ns()
-        for turn in range(-1, effort.max_rounds):  # round -1 is a warm-up and is not counted
-            if turn >= effort.min_rounds and perf_counter_ns() - start > effort.seconds * 1e9:
+        for number in range(-1, effort.max_rounds):  # round -1 is a warm-up and is not counted
+            if number >= effort.min_rounds and perf_counter_ns() - start > effort.seconds * 1e9:
                 break
-            sits_out = [is_slow and turn % _SLOW_EVERY for is_slow in slow]
             for i in rng.permutation(len(contenders)):
-                took = nan
-                if not sits_out[i]:
-                    for _ in repeat(None, warm[i]):
-                        contenders[i].call()
-                    took = _time(contenders[i].call, reps[i])
-                if turn >= 0:
+                took = nan if slow[i] and number % _SLOW_EVERY else turns[i].take()
+                if number >= 0:
                     times[contenders[i].name].append(took)
     finally:
         gc.enable()
-    return times, {c.name: r for c, r in zip(contenders, reps, strict=True)}
+    return times, {c.name: t.reps for c, t in zip(contenders, turns, strict=True)}

@@ -8,9 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, Data
-
-_SLOTS = {"adam": ("exp_avg", "exp_avg_sq"), "momentum": ("momentum_buffer",), "rmsprop": ("square_avg",)}
+from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, STATE, Data
 
 FLAGS = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
@@ -34,7 +32,7 @@ def stepper(flavour: str) -> Callable[[Data], Callable[[], None]]:
         opt = _optimizer(data.rule, params, FLAGS[flavour])
         for param, g, *state in zip(params, data.g, *data.state, strict=True):
             param.grad = torch.from_numpy(g)
-            opt.state[param] = dict(zip(_SLOTS[data.rule], map(torch.from_numpy, state), strict=True))
+            opt.state[param] = dict(zip(STATE[data.rule], map(torch.from_numpy, state), strict=True))
             if data.rule != "momentum":
                 opt.state[param]["step"] = torch.tensor(0.0)
         return opt.step

@@ -39,6 +39,12 @@ class Result:
     bytes_per_element: int
     times: dict[str, list[float]]
     reps: dict[str, int]
+    other_work: float | None = None  # the share of the CPUs' time that other processes had meanwhile
+
+    @property
+    def busy(self) -> bool:
+        """Other work took so much that times with all threads are not those of the machine."""
+        return self.other_work is not None and self.other_work > 0.05
 
     @property
     def name(self) -> str:
@@ -72,6 +78,7 @@ class Result:
             "tensors": self.tensors,
             "bytes": self.elements * self.bytes_per_element,
             "rounds": self.rounds,
+            "other_work": self.other_work,
             "roof": roof,
             "contenders": {
                 who: {
@@ -124,7 +131,8 @@ def workload_table(result: Result) -> str:
             ]
         )
     size = f"{result.elements:,} parameters in {result.tensors} tensor{'s' * (result.tensors > 1)}"
-    return f"{result.name}: {size}, {result.bytes_per_element} bytes a parameter\n{aligned(rows)}"
+    noise = f"\nMACHINE BUSY: other work took {result.other_work:.0%} of the CPUs" if result.busy else ""
+    return f"{result.name}: {size}, {result.bytes_per_element} bytes a parameter{noise}\n{aligned(rows)}"
 
 
 _PEERS = ("torch fused", "torch default", "torch foreach", "numba", "careful NumPy", "naive NumPy")
@@ -136,7 +144,7 @@ def markdown(results: list[Result], machine: dict, figures: list[list[str]], com
     rows = []
     for result in results:
         share = f"{100 * result.ratio(result.roof(), 'ours').median:.0f}"
-        row = [result.name, number(result.time("ours").median / 1000), share]
+        row = [result.name + " (busy)" * result.busy, number(result.time("ours").median / 1000), share]
         for who in _PEERS:
             if who not in result.times:
                 row.append("-")

@@ -18,7 +18,7 @@ import contenders
 import figures
 import machine
 import report
-from data import RULES, STATE_SLOTS, Data, bytes_per_element
+from data import RULES, STATE, Data, bytes_per_element
 from measure import Effort, measure
 from shapes import LISTS, SIZES, Shape
 from verify import WrongResult, verify
@@ -51,8 +51,8 @@ def effort(elements: int, quick: bool) -> Effort:
 
 
 def bytes_needed(rule: str, elements: int) -> int:
-    """The shared arrays, the state that ours and naive NumPy keep, one scratch, three temporaries."""
-    return 4 * elements * (2 + 3 * STATE_SLOTS[rule] + 1 + 3)
+    """The shared arrays, the state that naive NumPy keeps, one scratch, three temporaries."""
+    return 4 * elements * (2 + 2 * len(STATE[rule]) + 1 + 3)
 
 
 def run_workload(rule: str, label: str, shapes: list[Shape], args, threads: int, rng) -> report.Result:
@@ -60,8 +60,11 @@ def run_workload(rule: str, label: str, shapes: list[Shape], args, threads: int,
     line_up = contenders.line_up(data, threads)
     for contender in line_up:
         verify(contender, data)
+    meanwhile = machine.OtherWork()
     times, reps = measure(line_up, effort(data.elements, args.quick), rng)
-    return report.Result(rule, label, data.elements, len(shapes), bytes_per_element(rule), times, reps)
+    return report.Result(
+        rule, label, data.elements, len(shapes), bytes_per_element(rule), times, reps, meanwhile.share()
+    )
 
 
 def main() -> int:
@@ -71,8 +74,6 @@ def main() -> int:
     about = machine.describe(threads)
     print(report.summary(about))
     print(f"optcore.build_info(): {about['optcore']}\n", flush=True)
-    if about["load_before"] > 0.5:
-        print("The machine is busy with other work: expect wide spreads and too few threads for all.\n")
 
     workloads = {**{name: [(n,)] for name, n in SIZES.items()}, **LISTS}
     chosen = args.workload or (QUICK if args.quick else tuple(workloads))
@@ -91,11 +92,7 @@ def main() -> int:
                 return 1
             print(report.workload_table(results[-1]) + "\n", flush=True)
 
-    about |= {
-        "load_after": machine.load(),
-        "numba_threading": machine.numba_threading(),
-        "seconds": round(time.monotonic() - began),
-    }
+    about |= {"load_after": machine.load(), "seconds": round(time.monotonic() - began)}
     table = figures.rows(results)
     print(report.aligned(table))
     command = "python bench/run.py" + "".join(f" {word}" for word in sys.argv[1:])

@@ -1,11 +1,11 @@
 """optcore: the optimizer step at the speed of memory, on any CPU, from any array library."""
 from importlib.metadata import version as _version
 
-from optcore import _dispatch  # noqa: I001  (first: it chooses the build that the other modules import)
+from optcore import _dispatch  # isort: split  (first: it chooses the build that the other modules import)
 from optcore import functional, reference
 from optcore._info import build_info
 from optcore._threads import get_num_threads, set_num_threads
-from optcore.optimizers import *  # noqa: F403  (its __all__ is the table's classes)
+from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
 
 __version__ = _version("optcore")

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True, auto_pickle=False
 """The compiled core: entry points that take Python objects, and what they need to call the engine.
 
 Design:
@@ -14,6 +14,7 @@ Design:
 """
 from collections import defaultdict
 
+cimport cython
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -227,6 +228,7 @@ cdef int by_address(const void* a, const void* b) noexcept nogil:
     return (x.low > y.low) - (x.low < y.low)
 
 
+@cython.final
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
@@ -307,8 +309,8 @@ cdef class Plan:
     def step(self, list grads, list blocks, list which, int num_threads=0):
         """Update every tensor whose gradient is not None, in one walk.
 
-        blocks: tuples of scalars; which[i] says which of them tensor i takes. True when done; False, with
-        nothing changed, when a gradient is not usable as it stands.
+        blocks: tuples of scalars; which[i] says which of them tensor i takes. Returns how many tensors were
+        updated; -1, with nothing changed, when a gradient is not usable as it stands.
         """
         cdef Py_ssize_t i, k, n = 0, total = 0, block
         cdef bint good = True
@@ -348,7 +350,7 @@ cdef class Plan:
             for k in range(n):
                 PyBuffer_Release(&self.grads[k])
             self.busy = False
-        return good
+        return n if good else -1
 
 # ---------------------------------------------------------------------------------------------- the machine
 

@@ -256,10 +256,10 @@ def _pick_sgd(g: Group) -> tuple[str, tuple[Any, ...]]:
 
 def _pick_rmsprop(g: Group) -> tuple[str, tuple[Any, ...]]:
     name = "rmsprop_centered" if g["centered"] else "rmsprop"
-    own = (g["lr"], g["alpha"], g["eps"])
+    own, tail = (g["lr"], g["alpha"], g["eps"]), (g["weight_decay"], g["maximize"])
     if g["momentum"]:
-        name, own = name + "_momentum", (*own, g["momentum"])
-    return name, (*own, g["weight_decay"], g["maximize"])
+        return name + "_momentum", (*own, g["momentum"], *tail)
+    return name, (*own, *tail)
 
 
 def _pick_adam(name: str) -> Callable[[Group], tuple[str, tuple[Any, ...]]]:

@@ -5,7 +5,6 @@ _specs.py, the walk from the kernels. A step checks every setting and every grad
 """
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -36,12 +35,53 @@ def _is_array(x: Any) -> bool:
 
 
 class _Walk:
-    """One rule's share of a step: its tensors, ready for the kernels."""
+    """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
 
-    def __init__(self, rule: Rule, rows: list[tuple[Array, ...]], members: list[int], groups: list[int]) -> None:
+    def __init__(self, rule: Rule, rows: list[tuple[Array, ...]], members: list[int], groups: list[int],
+                 steps: list[int]) -> None:
         self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows)
-        self.members = members              # indices of the tensors
-        self.groups = groups                # the group of each
+        self.members = members                          # numbers of the tensors
+        self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
+        self.group_of = [self.groups.index(k) for k in groups]
+        self.all = len(members) == len(steps)
+        self.steps = [steps[i] for i in members]
+        self.taken: int | None = self.steps[0]          # the count of all, while they agree; else None
+        if any(t != self.taken for t in self.steps):
+            self.taken = None
+
+    def mine(self, flat: list[Any]) -> list[Any]:
+        return flat if self.all else [flat[i] for i in self.members]
+
+    def blocks(self, meant: list[tuple[str, tuple[Any, ...]]], flat: list[Any]) -> tuple[list[Any], list[int]]:
+        """The scalars of each group at each step count met, and which of them each tensor takes."""
+        if self.taken is not None:
+            t = self.taken + 1
+            return [RULES[meant[k][0]].scalars(t, *meant[k][1]) for k in self.groups], self.group_of
+        found: dict[tuple[int, int], int] = {}
+        blocks, which = [], []
+        for t, group, g in zip(self.steps, self.group_of, self.mine(flat), strict=True):
+            number = found.get((group, t), -1)
+            if number < 0 and g is not None:
+                name, values = meant[self.groups[group]]
+                number = found[group, t] = len(blocks)
+                blocks.append(RULES[name].scalars(t + 1, *values))
+            which.append(number)
+        return blocks, which
+
+    def count(self, stepped: int, flat: list[Any]) -> None:
+        """Take note that a step was made in which `stepped` tensors took part."""
+        if self.taken is not None and stepped == len(self.members):
+            self.taken += 1
+            return
+        self.settle()
+        self.taken = None
+        for k, g in enumerate(self.mine(flat)):
+            self.steps[k] += g is not None
+
+    def settle(self) -> None:
+        """Bring `steps` up to date."""
+        if self.taken is not None:
+            self.steps = [self.taken] * len(self.members)
 
 
 class Optimizer:
@@ -49,26 +89,20 @@ class Optimizer:
 
     family: ClassVar[Family]
 
-    def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
-        bound = self._settings_signature().bind(*args, **settings)
-        bound.apply_defaults()
-        self.defaults: dict[str, Any] = dict(bound.arguments)
+    def _set_up(self, params: Any, settings: dict[str, Any]) -> None:
+        self.defaults: dict[str, Any] = settings
         self.param_groups: list[dict[str, Any]] = []
         self._params: list[Array] = []
         self._names: list[str] | None = None
         self._labels: list[str] = []
-        self._state: list[dict[str, Any]] = []
+        self._steps: list[int] = []                     # taken by each tensor
+        self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
         self._walks: list[_Walk] = []
-        self._meaning: tuple[str, ...] | None = None
+        self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
         groups = params if isinstance(params, (list, tuple)) and params and all(
             isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
         for group in groups:
             self.add_param_group(group)
-
-    @classmethod
-    def _settings_signature(cls) -> inspect.Signature:
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        return inspect.Signature([inspect.Parameter(n, kind, default=d) for n, d in cls.family.settings.items()])
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self.defaults.items())
@@ -115,6 +149,7 @@ class Optimizer:
         self._labels += labels
         if names is not None:
             self._names = [*(self._names or []), *names]
+        self._steps += [0] * len(views)
         self._state += [{} for _ in views]
         self.param_groups.append({"params": views, **settings})
         self._meaning = None
@@ -145,43 +180,21 @@ class Optimizer:
         flat = self._flat(grads)
         threads = 0 if num_threads is None else _threads.checked(num_threads)
         pick = self.family.pick
-        meant = []
-        for group in self.param_groups:
-            if self.family.domains:
-                explain(group, self.family.domains)
-            meant.append(pick(group))
-        meaning = tuple([name for name, _ in meant])
+        meant = [pick(group) for group in self.param_groups]
+        meaning = [name for name, _ in meant]
         if meaning != self._meaning:
             self._prepare(meaning)
-        state = self._state
-        calls = []
-        for walk in self._walks:
-            blocks: list[tuple[float, ...]] = []
-            which: list[int] = []
-            known: dict[tuple[int, int], int] = {}
-            for i, group_number in zip(walk.members, walk.groups, strict=True):
-                if flat[i] is None:
-                    which.append(0)
-                    continue
-                step = state[i].get("step", 0) + 1
-                block = known.get((group_number, step))
-                if block is None:
-                    name, values = meant[group_number]
-                    block = known[group_number, step] = len(blocks)
-                    blocks.append(RULES[name].scalars(step, *values))
-                which.append(block)
-            calls.append((walk, blocks, which))
+        calls = [(walk, *walk.blocks(meant, flat)) for walk in self._walks]
         if len(calls) > 1:                      # a refusal by the second walk would come after the first one's work
             flat = self._checked(flat)
         for walk, blocks, which in calls:
-            mine = [flat[i] for i in walk.members]
-            if not walk.plan.step(mine, blocks, which, threads):
+            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads)
+            if stepped < 0:
                 flat = self._checked(flat)
-                if not walk.plan.step([flat[i] for i in walk.members], blocks, which, threads):
+                stepped = walk.plan.step(walk.mine(flat), blocks, which, threads)
+                if stepped < 0:
                     raise AssertionError("the kernels refused gradients that passed every check")
-        for i, g in enumerate(flat):
-            if g is not None and "step" in state[i]:
-                state[i]["step"] += 1
+            walk.count(stepped, flat)
 
     def _flat(self, grads: Any) -> list[Any]:
         """The gradients as a list in the order of the parameters."""
@@ -199,7 +212,7 @@ class Optimizer:
         if isinstance(grads, (list, tuple)):
             if len(grads) != len(self._params):
                 raise ValueError(f"grads: {len(self._params)} are needed, one for each parameter, got {len(grads)}")
-            return list(grads)
+            return grads if isinstance(grads, list) else list(grads)
         if len(self._params) == 1 and not isinstance(grads, Mapping):
             return [grads]
         raise TypeError(f"grads: a list of {len(self._params)} arrays is needed, got {type(grads).__name__}")
@@ -208,49 +221,54 @@ class Optimizer:
         """Usable views of all gradients, or the error that names the first that cannot be used."""
         written = list(zip(self._labels, self._params, strict=True))
         for label, state in zip(self._labels, self._state, strict=True):
-            written += [(f"the state of {label}", a) for k, a in state.items() if k != "step"]
+            written += [(f"the state of {label}", a) for a in state.values()]
         return [None if g is None else _arrays.gradient(
                     label.replace("params", "grads", 1), g, label, p.shape, written)
                 for g, label, p in zip(flat, self._labels, self._params, strict=True)]
 
-    def _prepare(self, meaning: tuple[str, ...]) -> None:
+    def _prepare(self, meaning: list[str]) -> None:
         """Allocate the state that the groups' rules need, and lay out the walks, one for each kernel."""
-        self._ensure_state(meaning)
+        self._settle()
         gathered: dict[str, tuple[Rule, list[tuple[Array, ...]], list[int], list[int]]] = {}
         i = 0
         for number, (group, name) in enumerate(zip(self.param_groups, meaning, strict=True)):
             rule = RULES[name]
             _, rows, members, groups = gathered.setdefault(rule.kernel, (rule, [], [], []))
             for p in group["params"]:
-                rows.append((p, *(self._state[i][k] for k in rule.keys)))
+                state = self._state[i]
+                for key in rule.keys:
+                    if key not in state:
+                        if not state:
+                            self._steps[i] = 0          # as in torch, steps count from the first state on
+                        state[key] = _allocate(p, group.get(self.family.fill.get(key, ""), 0.0))
+                rows.append((p, *(state[key] for key in rule.keys)))
                 members.append(i)
                 groups.append(number)
                 i += 1
-        self._walks = [_Walk(*x) for x in gathered.values() if x[2]]
+        self._walks = [_Walk(*x, self._steps) for x in gathered.values() if x[2]]
         self._meaning = meaning
 
-    def _ensure_state(self, meaning: tuple[str, ...]) -> None:
-        i = 0
-        for group, name in zip(self.param_groups, meaning, strict=True):
-            for p in group["params"]:
-                for key in RULES[name].keys:
-                    self._state[i].setdefault("step", 0)
-                    if key not in self._state[i]:
-                        self._state[i][key] = _allocate(p, group.get(self.family.fill.get(key, ""), 0.0))
-                i += 1
+    def _settle(self) -> None:
+        """Bring the count of steps of every tensor up to date."""
+        for walk in self._walks:
+            walk.settle()
+            for i, t in zip(walk.members, walk.steps, strict=True):
+                self._steps[i] = t
 
     # ------------------------------------------------------------------------------------------- the state
 
     @property
     def state(self) -> tuple[Mapping[str, Any], ...]:
         """For each parameter its state: "step" and arrays by torch's names. The arrays may be changed in place."""
-        return tuple(MappingProxyType(s) for s in self._state)
+        self._settle()
+        return tuple(MappingProxyType({"step": t, **s}) for t, s in zip(self._steps, self._state, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that lasts: {"state": {number: {...}}, "param_groups": [...]}, laid out as torch's.
 
         A parameter that has taken no step has no entry under "state".
         """
+        self._settle()
         groups, i = [], 0
         for group in self.param_groups:
             numbers = list(range(i, i + len(group["params"])))
@@ -258,8 +276,8 @@ class Optimizer:
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
             if self._names is not None:
                 groups[-1]["param_names"] = [self._names[k] for k in numbers]
-        return {"state": {k: {n: v if n == "step" else v.copy() for n, v in s.items()}
-                          for k, s in enumerate(self._state) if s.get("step", 0)},
+        return {"state": {k: {"step": t, **{n: a.copy() for n, a in s.items()}}
+                          for k, (t, s) in enumerate(zip(self._steps, self._state, strict=True)) if t},
                 "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -284,14 +302,15 @@ class Optimizer:
             self._scalars(settings, 1)
             new_settings.append(settings)
         order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
-        meaning = tuple(self.family.pick(s)[0] for s in new_settings)
+        meaning = [self.family.pick(s)[0] for s in new_settings]
         allowed = {key for rule in RULES.values() for key in rule.keys}
-        new_state: list[dict[str, Any]] = [{} for _ in self._params]
+        new_state: list[dict[str, Array]] = [{} for _ in self._params]
+        new_steps = [0] * len(self._params)
         for number, entries in states.items():
             if number not in order:
                 raise ValueError(f"state[{number!r}] belongs to no parameter")
             i = order[number]
-            new_state[i] = {"step": whole(f"state[{number!r}]['step']", entries["step"], least=0)}
+            new_steps[i] = whole(f"state[{number!r}]['step']", entries["step"], least=0)
             for key, x in entries.items():
                 if key == "step":
                     continue
@@ -304,11 +323,12 @@ class Optimizer:
                 new_state[i][key][...] = a
         for group, settings in zip(self.param_groups, new_settings, strict=True):
             group.update(settings)
-        self._state = new_state
+        self._state, self._steps, self._walks = new_state, new_steps, []
         self._prepare(meaning)
 
     def __getstate__(self) -> dict[str, Any]:
         # Walks hold addresses; they are laid out again at the next step.
+        self._settle()
         return {**self.__dict__, "_walks": [], "_meaning": None}
 
 
@@ -327,7 +347,7 @@ class _Lookahead(Optimizer):
         """
         if self._ahead:
             raise RuntimeError("lookahead() is already entered")
-        meaning = tuple(self.family.pick(group)[0] for group in self.param_groups)
+        meaning = [self.family.pick(group)[0] for group in self.param_groups]
         for group in self.param_groups:
             self._scalars(group, 1)
         if meaning != self._meaning:
@@ -376,12 +396,16 @@ Parameters
 
 
 def _make_class(family: Family) -> type[Optimizer]:
+    arguments = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
+    scope: dict[str, Any] = {}
+    exec(f"def __init__(self, params, {arguments}):\n"
+         f"    self._set_up(params, dict({', '.join(f'{k}={k}' for k in family.settings)}))\n", scope)
+    init = scope["__init__"]
+    init.__qualname__ = f"{family.name}.__init__"
+    init.__module__ = __name__
     base = _Lookahead if family.name == "NesterovClassical" else Optimizer
-    made = type(family.name, (base,), {"family": family, "__doc__": _docstring(family), "__module__": __name__})
-    signature = made._settings_signature()
-    made.__signature__ = signature.replace(parameters=[
-        inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD), *signature.parameters.values()])
-    return made
+    return type(family.name, (base,), {
+        "family": family, "__init__": init, "__doc__": _docstring(family), "__module__": __name__})
 
 
 for _family in FAMILIES.values():

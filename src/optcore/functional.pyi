@@ -1,0 +1,171 @@
+# Written by tools/make_stubs.py from the table in _specs.py; change it there.
+from typing import Any
+
+__all__ = [
+    "sgd",
+    "momentum",
+    "nesterov",
+    "nesterov_classical",
+    "lookahead",
+    "adagrad",
+    "rmsprop",
+    "rmsprop_momentum",
+    "rmsprop_centered",
+    "rmsprop_centered_momentum",
+    "adam",
+    "adam_amsgrad",
+    "adamw",
+    "adamw_amsgrad",
+]
+
+def sgd(
+    p: Any, g: Any, *,
+    step: int,
+    lr: float = 0.001,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def momentum(
+    p: Any, g: Any, v: Any, *,
+    step: int,
+    lr: float = 0.001,
+    momentum: float = 0.9,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def nesterov(
+    p: Any, g: Any, v: Any, *,
+    step: int,
+    lr: float = 0.001,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def nesterov_classical(
+    p: Any, g: Any, v: Any, *,
+    step: int,
+    lr: float = 0.001,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def lookahead(
+    p: Any, v: Any, saved: Any, *,
+    step: int,
+    momentum: float = 0.9,
+    num_threads: int | None = None,
+) -> None: ...
+
+def adagrad(
+    p: Any, g: Any, s: Any, *,
+    step: int,
+    lr: float = 0.01,
+    lr_decay: float = 0.0,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def rmsprop(
+    p: Any, g: Any, v: Any, *,
+    step: int,
+    lr: float = 0.01,
+    alpha: float = 0.99,
+    eps: float = 1e-08,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def rmsprop_momentum(
+    p: Any, g: Any, v: Any, b: Any, *,
+    step: int,
+    lr: float = 0.01,
+    alpha: float = 0.99,
+    eps: float = 1e-08,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def rmsprop_centered(
+    p: Any, g: Any, v: Any, a: Any, *,
+    step: int,
+    lr: float = 0.01,
+    alpha: float = 0.99,
+    eps: float = 1e-08,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def rmsprop_centered_momentum(
+    p: Any, g: Any, v: Any, a: Any, b: Any, *,
+    step: int,
+    lr: float = 0.01,
+    alpha: float = 0.99,
+    eps: float = 1e-08,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def adam(
+    p: Any, g: Any, m: Any, v: Any, *,
+    step: int,
+    lr: float = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-08,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def adam_amsgrad(
+    p: Any, g: Any, m: Any, v: Any, vmax: Any, *,
+    step: int,
+    lr: float = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-08,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def adamw(
+    p: Any, g: Any, m: Any, v: Any, *,
+    step: int,
+    lr: float = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-08,
+    weight_decay: float = 0.01,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def adamw_amsgrad(
+    p: Any, g: Any, m: Any, v: Any, vmax: Any, *,
+    step: int,
+    lr: float = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-08,
+    weight_decay: float = 0.01,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...

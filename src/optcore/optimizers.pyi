@@ -1,0 +1,99 @@
+# Written by tools/make_stubs.py from the table in _specs.py; change it there.
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from optcore._specs import Family
+
+__all__ = [
+    "Optimizer",
+    "SGD",
+    "NesterovClassical",
+    "Adagrad",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+]
+
+class Optimizer:
+    family: ClassVar[Family]
+    defaults: dict[str, Any]
+    param_groups: list[dict[str, Any]]
+    @property
+    def state(self) -> tuple[Mapping[str, Any], ...]: ...
+    def add_param_group(self, group: Mapping[str, Any]) -> None: ...
+    def step(self, grads: Any, *, num_threads: int | None = None) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
+
+class SGD(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.001,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        maximize: bool = False,
+    ) -> None: ...
+
+class NesterovClassical(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.001,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None: ...
+    def lookahead(self) -> AbstractContextManager[None]: ...
+
+class Adagrad(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.01,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        maximize: bool = False,
+    ) -> None: ...
+
+class RMSprop(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        maximize: bool = False,
+    ) -> None: ...
+
+class Adam(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        maximize: bool = False,
+    ) -> None: ...
+
+class AdamW(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        maximize: bool = False,
+    ) -> None: ...

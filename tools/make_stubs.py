@@ -1,0 +1,75 @@
+"""Writes the type stubs of the modules that are made from the table: python tools/make_stubs.py
+
+functional.pyi, reference.pyi and optimizers.pyi say for type checkers and editors what the table says at run
+time. They are committed; a test fails when they are not what this writes.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+from optcore._specs import FAMILIES, FLAG, RULES
+
+PACKAGE = Path(__file__).resolve().parent.parent / "src" / "optcore"
+NOTE = "# Written by tools/make_stubs.py from the table in _specs.py; change it there.\n"
+
+
+def kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    return "tuple[float, float]" if isinstance(value, tuple) else "float"
+
+
+def exported(names: list[str]) -> str:
+    return "__all__ = [\n" + "".join(f'    "{n}",\n' for n in names) + "]\n"
+
+
+def functions(array: str, header: str) -> str:
+    lines = [NOTE + header, exported(list(RULES))]
+    for rule in RULES.values():
+        settings = "".join(f"    {s.name}: {'bool' if s.domain == FLAG else 'float'} = {s.default!r},\n"
+                           for s in rule.all_settings)
+        lines.append(f"def {rule.name}(\n    {', '.join(f'{a}: {array}' for a in rule.arrays)}, *,\n"
+                     f"    step: int,\n{settings}    num_threads: int | None = None,\n) -> None: ...\n")
+    return "\n".join(lines)
+
+
+def classes() -> str:
+    lines = [NOTE + """from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from optcore._specs import Family
+""", exported(["Optimizer", *FAMILIES]), """class Optimizer:
+    family: ClassVar[Family]
+    defaults: dict[str, Any]
+    param_groups: list[dict[str, Any]]
+    @property
+    def state(self) -> tuple[Mapping[str, Any], ...]: ...
+    def add_param_group(self, group: Mapping[str, Any]) -> None: ...
+    def step(self, grads: Any, *, num_threads: int | None = None) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
+"""]
+    for family in FAMILIES.values():
+        settings = "".join(f"        {k}: {kind(v)} = {v!r},\n" for k, v in family.settings.items())
+        lines.append(f"class {family.name}(Optimizer):\n    def __init__(\n        self,\n        params: Any,\n"
+                     f"{settings}    ) -> None: ...")
+        if family.name == "NesterovClassical":
+            lines.append("    def lookahead(self) -> AbstractContextManager[None]: ...")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def texts() -> dict[str, str]:
+    """The stubs by file name."""
+    return {
+        "functional.pyi": functions("Any", "from typing import Any\n"),
+        "reference.pyi": functions("NDArray[Any]", "from typing import Any\n\nfrom numpy.typing import NDArray\n"),
+        "optimizers.pyi": classes(),
+    }
+
+
+if __name__ == "__main__":
+    for name, text in texts().items():
+        (PACKAGE / name).write_text(text)
+        print(PACKAGE / name)
