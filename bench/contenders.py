@@ -31,7 +31,7 @@ class Contender:
     name: str
     call: Callable[[], None]
     shares_state: bool = True  # False: it keeps state arrays of its own, so only p can be verified
-    every_round: bool = False  # True: it may never sit a round out, since ratios are formed with it
+    every_round: bool = False  # True: it may never sit a round out, as the closest ratios are formed with it
 
 
 def use_threads(asked: int | None) -> int:
@@ -117,12 +117,11 @@ def line_up(data: Data, threads: int) -> list[Contender]:
         found.append(Contender("roof, 2 threads", roof(data, 2)))
         found += [Contender(f"ours, {n} thread{'s' * (n > 1)}", functional(data, n)) for n in (1, 2)]
     if peers_torch:
-        found += [
-            Contender(f"torch {flavour}", peers_torch.stepper(flavour)(data))
-            for flavour in reversed(peers_torch.flavours(data.rule))
-        ]
+        for flavour in reversed(peers_torch.flavours(data.rule)):
+            call = peers_torch.stepper(flavour)(data)
+            found.append(Contender(f"torch {flavour}", call, every_round=flavour == "fused"))
     if peers_numba:
-        found.append(Contender("numba", peers_numba.prange_loop(data)))
+        found.append(Contender("numba", peers_numba.prange_loop(data), every_round=True))
     found.append(Contender("careful NumPy", peers_numpy.careful(data)))
     found.append(Contender("naive NumPy", peers_numpy.naive(data), shares_state=False))
     return found

@@ -71,10 +71,8 @@ class OtherWork:
 def describe(threads: int) -> dict:
     versions = {"python": platform.python_version()}
     for package in ("optcore", "numpy", "torch", "numba"):
-        try:
+        if package in sys.modules:  # whoever is not imported does not take part
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     total = _proc("meminfo", "MemTotal")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {

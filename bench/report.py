@@ -168,11 +168,12 @@ def _pipes(rows: list[list[str]]) -> str:
 
 
 def summary(machine: dict) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items() if v)
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     caches = ", ".join(f"{k} {v}" for k, v in machine["caches"].items())
     return (
         f"{machine['cpu']}, {machine['cpus']} CPUs ({caches}), {machine['memory_gib']} GiB; "
-        f"{machine['system']}; {machine['threads']} threads for every contender; {versions}; "
+        f"{machine['system']}; threads for every contender: {machine['threads']}; {versions}; "
         f"optcore runs its {machine['optcore'].get('isa')} kernels. "
-        f"Load average before the run {machine['load_before']}, after {machine.get('load_after', '?')}."
+        f"Load average before the run {machine['load_before']}"
+        + (f", after it {machine['load_after']}." if "load_after" in machine else ".")
     )

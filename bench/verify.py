@@ -69,5 +69,5 @@ def _compare(contender: Contender, rule: str, what: str, got, true, allowed) -> 
         i = int(np.argmax(wrong))
         raise WrongResult(
             f"{contender.name}, {rule}: {int(wrong.sum())} of {len(got)} sampled elements of {what} "
-            f"are wrong, the first is {got[i]!r}, float64 gives {true[i]!r} +- {allowed[i]:.1e}"
+            f"are wrong, the first is {got[i]:.9g}, float64 gives {true[i]:.9g} +- {allowed[i]:.1e}"
         )

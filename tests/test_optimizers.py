@@ -6,11 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
+from helpers import assert_same_bits
 from optcore import reference
 from optcore._specs import FAMILIES, RULES
 
@@ -108,7 +108,8 @@ def test_parameters_by_name_over_groups():
 
 
 @pytest.mark.parametrize("changes", [
-    ("SGD", [{"momentum": 0.0}, {"momentum": 0.9, "dampening": 0.5}, {"momentum": 0.9, "dampening": 0.0, "nesterov": True},
+    ("SGD", [{"momentum": 0.0}, {"momentum": 0.9, "dampening": 0.5},
+             {"momentum": 0.9, "dampening": 0.0, "nesterov": True},
              {"momentum": 0.0, "nesterov": False}]),
     ("Adam", [{"amsgrad": False}, {"amsgrad": True}, {"betas": (0.5, 0.9)}, {"weight_decay": 0.1}]),
     ("RMSprop", [{"centered": False}, {"momentum": 0.9}, {"maximize": True}]),

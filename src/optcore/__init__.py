@@ -1,7 +1,7 @@
 """optcore: the optimizer step at the speed of memory, on any CPU, from any array library."""
 from importlib.metadata import version as _version
 
-from optcore import _dispatch  # isort: split  (first: it chooses the build that the other modules import)
+from optcore import _dispatch  # first: it chooses the build that the other modules import
 from optcore import functional, reference
 from optcore._info import build_info
 from optcore._threads import get_num_threads, set_num_threads

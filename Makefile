@@ -1,0 +1,33 @@
+# The two commands: `make train` (the main job) and `make test`. Each makes its own environment in .venv.
+PYTHON ?= python3
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/*)
+
+.PHONY: train test lint bench stubs check-installs clean
+
+train: .venv/train.stamp
+	.venv/bin/python examples/train_charlm.py --out build/train_charlm.png
+
+test: .venv/test.stamp
+	.venv/bin/python -m pytest
+
+lint: .venv/lint.stamp .venv/test.stamp
+	.venv/bin/ruff check src tests bench examples tools
+	.venv/bin/mypy
+
+bench: .venv/bench.stamp
+	.venv/bin/python bench/run.py
+
+# After a change of the table: rewrites functional.pyi, reference.pyi and optimizers.pyi.
+stubs: .venv/test.stamp
+	.venv/bin/python tools/make_stubs.py
+
+# Installs from an sdist, from the tree and editable under each interpreter named, and runs tests on each.
+check-installs:
+	tools/check_installs.sh $(PYTHONS)
+
+.venv/%.stamp: $(SOURCES) tools/setup_env.sh
+	PYTHON="$(PYTHON)" tools/setup_env.sh $*
+	@touch $@
+
+clean:
+	rm -rf build .venv

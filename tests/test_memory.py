@@ -1,0 +1,182 @@
+"""No byte outside the arrays is read or written, and none inside is missed, at any size.
+
+Guard pages: the arrays of a rule lie flush against pages that may not be touched, and the gradient lies in a
+page that may only be read; a process that oversteps dies of it. Past 2**31 elements: a few MiB of physical
+memory are mapped again and again, so each mapping is walked as if it were memory of its own, and the number of
+updates that an element received says how often it was met.
+"""
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+
+import optcore as oc
+from optcore import _dispatch
+from optcore._specs import RULES
+
+PAGE = mmap.PAGESIZE
+FLOATS = PAGE // 4                          # elements in a page
+NONE, READ, WRITE = 0, mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE
+MAP_FIXED = 0x10                            # the same number on Linux and macOS; the mmap module has no name for it
+CANARY = np.float32(0.75)                   # what every byte around an array must still say afterwards
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+libc.mmap.restype = ctypes.c_void_p
+
+# Every size to beyond two of the widest vectors, so that unrolled bodies and their tails occur; the chunk (4096).
+SIZES = [*range(35), 63, 64, 65, 127, 129, 1023, 1024, 1025, 4095, 4097, 8193]
+
+# ------------------------------------------------------------------------------------------- guard pages
+
+
+def between_guards(floats):
+    """Float32 memory of whole pages, at least `floats` elements, with an untouchable page on either side."""
+    pages = -(-floats // FLOATS)
+    raw = np.frombuffer(mmap.mmap(-1, (pages + 2) * PAGE), np.float32)
+    for at in (raw.ctypes.data, raw.ctypes.data + (pages + 1) * PAGE):
+        assert libc.mprotect(at, PAGE, NONE) == 0
+    return raw[FLOATS:-FLOATS]
+
+
+def walk_between_guards(isa):
+    """Every rule, size and number of threads, with the arrays at the first and at the last bytes allowed."""
+    module = _dispatch.load(isa)
+    module._tune(grain_elements=1, team_from_elements=0)
+    arenas = {room: [between_guards(room) for _ in range(5)] for room in (FLOATS, max(SIZES))}
+    for five in arenas.values():
+        five[1][:] = 0.25
+        assert libc.mprotect(five[1].ctypes.data, five[1].nbytes, READ) == 0
+    for name, rule in RULES.items():
+        number = module.rule_index(rule.kernel)
+        scalars = rule.scalars(3, *(s.default for s in rule.all_settings))
+        for n in SIZES:
+            used = arenas[FLOATS if n <= FLOATS else max(SIZES)][:len(rule.arrays)]
+            for where in (slice(0, n), slice(used[0].size - n, used[0].size)):
+                arrays = tuple(a[where] for a in used)
+                written = [(used[k], arrays[k]) for k in range(len(used)) if k != 1]
+                for threads in (1, 2 + n % 2):
+                    for arena, a in written:
+                        arena[:] = CANARY
+                        a[:] = 0.5
+                    print(isa, name, n, where, threads, file=sys.stderr)
+                    assert module.apply(number, arrays, scalars, threads)
+                    assert (arrays[0] != 0.5).all()
+                    for arena, a in written:
+                        assert (a == a[:1]).all()                   # equal inputs: none left out or met twice
+                        around = arena[n:] if where.start == 0 else arena[:-n or None]
+                        assert around.size == arena.size - n and (around == CANARY).all()
+
+
+def overstep():
+    """What the kernels must not do: read one element past the last."""
+    a = between_guards(1)
+    return ctypes.c_float.from_address(a.ctypes.data + a.nbytes).value
+
+
+def run_alone(*argv):
+    """This file as a program of its own, since the fault that is looked for ends the process."""
+    return subprocess.run([sys.executable, __file__, *argv], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("isa", _dispatch.available())
+def test_nothing_outside_the_arrays_is_touched(isa):
+    done = run_alone(isa)
+    assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
+    assert done.stdout == "walked\n"
+
+
+def test_the_guard_pages_do_guard():
+    assert run_alone("overstep").returncode in (-signal.SIGSEGV, -signal.SIGBUS)
+
+
+# ------------------------------------------------------------------------------------------- past 2**31 elements
+
+PIECE = 4 << 20                             # bytes; a multiple of every page size there is
+REPEATS = 1023                              # mappings of each shared piece
+# p consists of these pieces: 0, 2 and 4 stand once each, at its start, in its middle (where two threads share
+# it out) and wholly past 2**31 elements; 1 and 3 stand 1023 times in a row.
+LAYOUT = [0, *[1] * REPEATS, 2, *[3] * REPEATS, 4]
+COUNTS = [1, REPEATS, 1, REPEATS, 1]
+LEFT_OUT = 5                                # elements at the end that are not part of p: the last vector is not full
+
+
+def temporary_file(size):
+    """An unnamed file of zeros, in memory where the system has such."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("optcore")
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, size)
+    return fd
+
+
+def map_pieces(fd, pieces):
+    """The file's pieces in this order at consecutive addresses, as one float32 array."""
+    size = PIECE * len(pieces)
+    start = libc.mmap(None, size, NONE, mmap.MAP_PRIVATE | mmap.MAP_ANON, -1, 0)    # addresses, no memory
+    for k, piece in enumerate(pieces):
+        at = libc.mmap(start + k * PIECE, PIECE, WRITE, mmap.MAP_SHARED | MAP_FIXED, fd, piece * PIECE)
+        assert at == start + k * PIECE, os.strerror(ctypes.get_errno())
+    return np.frombuffer((ctypes.c_float * (size // 4)).from_address(start), np.float32)
+
+
+@pytest.fixture
+def huge():
+    """(p, the memory behind p by pieces, g): p and g have more than 2**31 elements, p zeros, g ones."""
+    fds = [temporary_file(5 * PIECE), temporary_file(PIECE)]
+    maps = [map_pieces(fds[0], LAYOUT), map_pieces(fds[0], range(5)), map_pieces(fds[1], [0] * len(LAYOUT))]
+    maps[2][:PIECE // 4] = 1
+    p, behind, g = maps[0][:-LEFT_OUT], maps[1].reshape(5, -1), maps[2][:-LEFT_OUT]
+    assert p.size > 2**31 and (LAYOUT.index(4) * PIECE) // 4 >= 2**31
+    yield p, behind, g
+    for a in maps:
+        assert libc.munmap(a.ctypes.data, a.nbytes) == 0
+    for fd in fds:
+        os.close(fd)
+
+
+def assert_each_met_once(behind, lr):
+    """Each update subtracted lr * 1, a power of two, from sums below 2**24 of it: exact."""
+    want = np.repeat(np.float32(COUNTS)[:, None] * -lr, behind.shape[1], axis=1)
+    want[-1, -LEFT_OUT:] = 0
+    np.testing.assert_array_equal(behind, want)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_than_2_31_elements(huge, threads):
+    """With two threads, too: each then has one of the shared pieces to itself, and only the single one in the
+    middle is shared out, so no two threads meet at one element of physical memory."""
+    p, behind, g = huge
+    oc.functional.sgd(p, g, step=1, lr=2**-10, num_threads=threads)
+    assert_each_met_once(behind, 2**-10)
+
+
+def test_more_than_2_31_elements_before_another_tensor(huge):
+    """The walk over many tensors counts elements from the first tensor's first on."""
+    p, behind, g = huge
+    small = [np.zeros(1001, np.float32) for _ in range(2)]
+    opt = oc.SGD([small[0], p, small[1]], lr=2**-10)
+    opt.step([np.ones_like(small[0]), g, np.ones_like(small[1])], num_threads=1)
+    assert_each_met_once(behind, 2**-10)
+    for a in small:
+        assert (a == -2**-10).all()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "overstep":
+        overstep()
+    else:
+        walk_between_guards(sys.argv[1])
+        print("walked")

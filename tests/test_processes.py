@@ -1,0 +1,306 @@
+"""Steps in forked children, in fresh processes, and in several Python threads at once: the same bits as one
+after the other, no hang, no half-made step, and the GIL given back during the walk.
+
+A forked child has none of the threads that OpenMP keeps in the parent and would wait for them for ever; so every
+wait here has an end, and a child that passes it has failed.
+"""
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+import traceback
+from hashlib import sha256
+
+import numpy as np
+import pytest
+import torch
+
+import optcore as oc
+from optcore._specs import FAMILIES, RULES
+
+PATIENCE = 60                               # seconds until a child counts as hung; a busy machine needs a few
+ABOVE = 16384 + 4321                        # elements; from 16384 on a walk enters OpenMP
+FAMILY = sorted(FAMILIES)
+
+
+def arrays_for(rule, n=ABOVE, seed=0):
+    rng = np.random.default_rng(seed)
+    p, g, *state = (rng.standard_normal(n).astype(np.float32) for _ in rule.arrays)
+    return [p, g, *(np.abs(s) for s in state)]
+
+
+def digest(arrays):
+    return sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
+
+
+def all_rules():
+    """The bits of every rule after a step with the default number of threads and one with three."""
+    found = []
+    for name, rule in RULES.items():
+        arrays = arrays_for(rule)
+        for step, threads in ((1, None), (2, 3)):
+            getattr(oc.functional, name)(*arrays, step=step, num_threads=threads)
+        found.append(digest(arrays))
+    return found
+
+
+def model(family, seed=0):
+    """An optimizer over three tensors, with their gradients."""
+    rng = np.random.default_rng(seed)
+    sizes = (ABOVE, 7, 30_001)
+    opt = getattr(oc, family)([rng.standard_normal(n).astype(np.float32) for n in sizes])
+    return opt, [rng.standard_normal(n).astype(np.float32) for n in sizes]
+
+
+def bits(opt):
+    """All that a step may change."""
+    return digest([*opt._params, *(a for s in opt.state for k, a in s.items() if k != "step")]), [
+        s["step"] for s in opt.state]
+
+
+# ------------------------------------------------------------------------------------------- children
+
+
+def answer(pipe, work, args):
+    try:
+        pipe.send((True, work(*args)))
+    except BaseException:
+        pipe.send((False, traceback.format_exc()))
+
+
+def in_child(method, work, *args):
+    """work(*args) in a child process, or a failure if it raises or does not come back."""
+    context = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe()
+    child = context.Process(target=answer, args=(theirs, work, args))
+    child.start()
+    theirs.close()
+    try:
+        if not ours.poll(PATIENCE):
+            pytest.fail(f"the {method} child hangs")
+        good, result = ours.recv()
+        child.join(PATIENCE)
+        assert child.exitcode == 0, result
+    finally:
+        if child.is_alive():
+            child.kill()
+            child.join()
+        ours.close()
+    assert good, result
+    return result
+
+
+def use_threads():
+    """Parallel regions of ours and of torch's, in the calling thread."""
+    torch.ones(1 << 20).mul_(2.0).sum()
+    return all_rules()
+
+
+def threads_here():
+    return oc.get_num_threads(), oc.build_info()["threads"], oc.build_info()["threads_from"]
+
+
+def serial_child():
+    """What a forked child finds: one thread, whatever is asked for."""
+    found = all_rules()
+    seen = [threads_here()]
+    oc.set_num_threads(4)
+    seen.append(threads_here())
+    return found, seen, all_rules()
+
+
+def grandchild():
+    return serial_child(), in_child("fork", serial_child)
+
+
+def fresh_process():
+    return all_rules(), threads_here()
+
+
+def test_a_forked_child_is_serial_and_has_the_same_bits():
+    want = use_threads()
+    before = threads_here()
+    for _ in range(3):
+        found, seen, again = in_child("fork", serial_child)
+        assert found == again == want
+        assert seen == [(1, 1, "forked child")] * 2
+    assert threads_here() == before
+    assert all_rules() == want
+
+
+def test_a_child_of_a_forked_child():
+    want = use_threads()
+    for found, seen, again in in_child("fork", grandchild):
+        assert found == again == want
+        assert seen == [(1, 1, "forked child")] * 2
+
+
+def test_a_child_forked_by_another_thread():
+    """OpenMP keeps a team for each thread that asked for one; here it is not the main thread's."""
+    got = []
+    thread = threading.Thread(target=lambda: got.append((use_threads(), in_child("fork", serial_child))))
+    thread.start()
+    thread.join(2 * PATIENCE)
+    (want, (found, _, again)), = got
+    assert found == again == want
+
+
+def test_a_child_forked_while_another_thread_steps():
+    want = use_threads()
+    stop = threading.Event()
+    opt, grads = model("Adam")
+
+    def keep_stepping():
+        while not stop.is_set():
+            opt.step(grads, num_threads=2)
+
+    thread = threading.Thread(target=keep_stepping)
+    thread.start()
+    try:
+        for _ in range(5):
+            assert in_child("fork", serial_child)[0] == want
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_an_optimizer_goes_on_in_a_forked_child(family):
+    opt, grads = model(family)
+    for _ in range(2):
+        opt.step(grads, num_threads=3)
+
+    def go_on():
+        for _ in range(3):
+            opt.step(grads, num_threads=3)
+        return bits(opt)
+
+    before = bits(opt)
+    in_the_child = in_child("fork", go_on)
+    assert bits(opt) == before                  # the child's memory is its own
+    assert go_on() == in_the_child != before
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_a_fresh_process_has_threads(method):
+    want = use_threads()
+    assert in_child(method, fresh_process) == (want, threads_here())
+
+
+# ------------------------------------------------------------------------------------------- threads of Python
+
+
+def together(*work):
+    """Run the functions in a thread each, all at once."""
+    gate, failed = threading.Barrier(len(work)), []
+
+    def run(f):
+        gate.wait()
+        try:
+            f()
+        except BaseException:
+            failed.append(traceback.format_exc())
+
+    threads = [threading.Thread(target=run, args=(f,)) for f in work]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(PATIENCE)
+        assert not t.is_alive(), "a thread hangs"
+    assert not failed, failed[0]
+
+
+def test_different_optimizers_in_different_threads():
+    rounds = 40
+
+    def all_steps(opt, grads, threads):
+        for _ in range(rounds):
+            opt.step(grads, num_threads=threads)
+
+    def fleet():
+        return [(*model(family, seed), 2 + seed % 3) for seed, family in enumerate(FAMILY)]
+
+    alone, at_once = fleet(), fleet()
+    for x in alone:
+        all_steps(*x)
+    together(*(lambda x=x: all_steps(*x) for x in at_once))
+    assert [bits(opt) for opt, _, _ in at_once] == [bits(opt) for opt, _, _ in alone]
+
+
+@pytest.fixture
+def quick_switches():
+    """The interpreter changes threads as often as it can, so that each moment of a step is interrupted."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def shared_optimizer(two_rules):
+    """Adam, whose every step differs from the one before; with two_rules its groups need a walk each."""
+    rng = np.random.default_rng(0)
+    params = [rng.standard_normal(n).astype(np.float32) for n in (50, 300)]
+    grads = [rng.standard_normal(p.size).astype(np.float32) for p in params]
+    return oc.Adam([{"params": params[:1]}, {"params": params[1:], "amsgrad": two_rules}], lr=0.01), grads
+
+
+@pytest.mark.parametrize("two_rules", [False, True], ids=["one walk", "two walks"])
+def test_one_optimizer_in_two_threads(quick_switches, two_rules):
+    """A step is made whole or refused whole: k calls that came back make k steps of every tensor."""
+    opt, grads = shared_optimizer(two_rules)
+    made = []
+
+    def try_steps():
+        for _ in range(1500):
+            try:
+                opt.step(grads)
+            except RuntimeError as e:
+                assert "in the middle of a step" in str(e)
+            else:
+                made.append(1)
+
+    together(try_steps, try_steps)
+    twin, _ = shared_optimizer(two_rules)
+    for _ in made:
+        twin.step(grads)
+    assert bits(opt)[1] == bits(twin)[1] == [len(made)] * 2
+    assert bits(opt) == bits(twin)
+
+
+def test_the_gil_is_given_back_during_the_walk():
+    """A thread of pure Python notes the time as it runs. With the GIL held for the whole call it could note
+    none in the middle half of it: not even a thread that was stopped just before or after reaches there."""
+    noted, stop = [0.0], threading.Event()
+
+    def note():
+        while not stop.is_set():
+            noted.append(time.perf_counter())
+
+    n = 1 << 21
+    thread = threading.Thread(target=note)
+    thread.start()
+    try:
+        took = 0.0
+        # Long beside the switch interval of 5 ms, for which each thread may hold the GIL around the call.
+        while took < 0.08:
+            n *= 2
+            p, g, s = (np.ones(n, np.float32) for _ in range(3))
+            start = time.perf_counter()
+            oc.functional.adagrad(p, g, s, step=1, num_threads=1)
+            took = time.perf_counter() - start
+    finally:
+        stop.set()
+        thread.join()
+    times = np.array(noted)
+    assert ((start + took / 4 < times) & (times < start + 3 * took / 4)).any()
+
+
+def test_the_fork_guard_does_not_reach_programs_started_by_fork_and_exec():
+    code = "import optcore as oc; print(oc.build_info()['threads_from'])"
+    pid = os.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", f"import sys; {code}; sys.exit(oc._threads.source() == 'forked child')"])
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
