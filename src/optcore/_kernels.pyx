@@ -42,9 +42,11 @@ cdef dict RULES = {}
 
 def _enlist(rule_t blank, str name, fields):
     cdef int k = len(NAMES)
-    SPANS[k] = <span_fn> <void*> span[rule_t]
     SLOTS[k] = slots(&blank)
     FIELDS[k] = sizeof(blank) // sizeof(float)
+    SPANS[k] = <span_fn> <void*> span[rule_t]
+    if k >= MAX_RULES or PRELUDE + FIELDS[k] > MAX_SCALARS or SLOTS[k] > MAX_SLOTS:
+        raise SystemError(f"{name} has more scalars or state than the engine makes room for")
     NAMES.append(name)
     RULES[name] = (tuple(fields), SLOTS[k])
 
@@ -103,7 +105,7 @@ def _tune(*, Py_ssize_t grain_elements=1024, Py_ssize_t team_from_elements=16384
     team_from = team_from_elements
 
 
-cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads):
+cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) noexcept:
     """The walk, serial or in one parallel region. num_threads 0: the default."""
     cdef span_fn each = SPANS[rule]
     cdef Py_ssize_t grain_now = grain
