@@ -2,7 +2,7 @@
 
 A figure is met when its median reaches the target; "within spread" says that a quartile does. A figure whose
 workload or peer was not in the run says so: it is never counted as met. "machine busy" says that other
-processes ran meanwhile, so that neither yes nor no is worth much.
+processes ran meanwhile, so that neither yes nor no would be worth anything.
 """
 
 from dataclasses import dataclass
@@ -70,6 +70,6 @@ def rows(results: list[Result]) -> list[list[str]]:
             continue
         s = figure.measure(result)
         quartiles = f"{number(s.low)} - {number(s.high)}"
-        verdict = figure.verdict(s) + " (machine busy)" * result.busy
+        verdict = "machine busy" if result.busy and figure.target is not None else figure.verdict(s)
         table.append([figure.what, target, number(s.median), quartiles, verdict])
     return table

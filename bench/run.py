@@ -44,9 +44,9 @@ def effort(elements: int, quick: bool) -> Effort:
     if quick:
         return Effort(seconds=1.2, min_rounds=5, max_rounds=40, sample_ns=1e6)
     if elements > 32 << 20:  # a round with the slow contenders takes seconds
-        return Effort(seconds=40, min_rounds=12, max_rounds=60, sample_ns=2e6)
+        return Effort(seconds=36, min_rounds=12, max_rounds=60, sample_ns=2e6)
     if elements > 8 << 20:
-        return Effort(seconds=18, min_rounds=12, max_rounds=60, sample_ns=2e6)
+        return Effort(seconds=16, min_rounds=12, max_rounds=60, sample_ns=2e6)
     return Effort(seconds=8, min_rounds=15, max_rounds=60, sample_ns=2e6)
 
 

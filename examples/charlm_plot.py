@@ -69,5 +69,6 @@ def step_bars(axes, runs):
             axes.text(x, backward + update + 0.02 * longest, label, ha="center", va="bottom", color=colour, fontsize=10)
     axes.set_xticks(range(len(runs)), [run.name for run in runs])
     axes.set_xlim(-0.6, len(runs) - 0.4)
+    axes.set_ylim(0, 1.15 * longest)  # room for a label above the tallest bar
     axes.set_title("milliseconds a step (median)", loc="left", fontsize=11)
     axes.tick_params(axis="x", length=0)

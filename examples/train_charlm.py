@@ -39,6 +39,7 @@ DECAY_FROM = 0.4  # share of the time budget after which the learning rate falls
 TURN_SECONDS = 0.25
 SETTLING_STEPS = 20  # first touch of memory and start of threads: left out of the timings
 GRADIENT_TOLERANCE = 1e-6  # rounding and truncation give about 1e-9 (see check_gradients); a wrong term gives about 1
+BUSY = 1.5  # quartiles of forward and backward lie within 1.1 of each other on a quiet machine
 SAME_STEPS = 50  # well inside the warm-up, where the learning rate depends on the step and not on the clock
 CURVE_POINTS = 30
 CURVE_CHARACTERS = 12_288
@@ -161,6 +162,10 @@ def print_results(runs, bits, baselines):
     ratio, low, high = step_ratio(ours, theirs)
     spread = f"quartiles over turns {low:.1f} to {high:.1f}"
     print(f"\n  The whole training step is {ratio:.1f}x faster with optcore ({spread}).")
+    low, _, high = quartiles(ours.step_ms()[0])
+    if high > BUSY * low:
+        print("  These times swing widely: other work is using the cores, and BLAS threads that wait for one another")
+        print("  lose most.  Run again on a quiet machine, or with OPENBLAS_NUM_THREADS=1, before quoting them.")
     # Two right Adams differ in rounding only, but training magnifies any difference exponentially: look early.
     same = min(SAME_STEPS, len(ours.losses), len(theirs.losses))
     gap = np.abs(np.subtract(ours.losses[:same], theirs.losses[:same])).max()

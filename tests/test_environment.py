@@ -55,10 +55,10 @@ def test_build_info_says_what_is():
                           "openmp_runtime", "threads", "threads_from"]
     assert info["version"] == importlib.metadata.version("optcore") == oc.__version__
     assert info["isa"] == _kernels.__name__.removeprefix("optcore._kernels_")
-    assert info["isa"] == (os.environ.get("OPTCORE_ISA") or info["isa_available"][0])
+    assert info["isa"] == (os.environ.get("OPTCORE_ISA", "").strip().lower() or info["isa_available"][0])
     assert set(info["isa_available"]) <= set(info["isa_built"]) <= set(_dispatch.LEVELS)
-    built = {p.name.split(".")[0].removeprefix("_kernels_") for p in Path(oc.__file__).parent.glob("_kernels_*.so")}
-    assert set(info["isa_built"]) == built
+    installed = {f.name.split(".")[0] for f in importlib.metadata.files("optcore") if f.suffix in (".so", ".pyd")}
+    assert {f"_kernels_{isa}" for isa in info["isa_built"]} == installed
     assert info["compiler"].strip() and info["compiler"][0].isalpha()
     assert info["threads"] == oc.get_num_threads()
     assert info["openmp"] is None or 200505 <= info["openmp"] < 210000      # OpenMP 2.5 and later, as yyyymm
@@ -164,7 +164,6 @@ print((count() - before, bool((p == 0.5).all())))
 """
 
 
-@pytest.mark.skipif(False, reason="never")
 def test_the_step_has_the_threads_that_were_asked_for():
     listed = Path("/proc/self/task").is_dir()
     for code in (WORKERS.format(", num_threads=3"), WORKERS.format("")):
@@ -292,7 +291,6 @@ def test_denormals_survive_in_every_thread(name):
     rule, n = RULES[name], 1 << 17
     got = random_arrays(rule, n, np.random.default_rng(0), "tiny")
     want = [a.copy() for a in got]
-    oc.functional.sgd(got[0][:0], got[1][:0], step=1)
     getattr(oc.functional, name)(*got, step=2, num_threads=4)
     reference_step(rule, want, 2, {})
     denormal = [(a != 0) & (np.abs(a) < np.finfo(np.float32).tiny) for a in want]

@@ -255,7 +255,7 @@ def test_one_optimizer_in_two_threads(quick_switches, two_rules):
     made = []
 
     def try_steps():
-        for _ in range(1500):
+        for _ in range(4000):
             try:
                 opt.step(grads)
             except RuntimeError as e:

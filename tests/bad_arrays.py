@@ -1,0 +1,147 @@
+"""What several tests need to try bad input: arrays that cannot be used, numbers that no setting may have, the class
+and settings that mean a rule, and a check that a call was refused by name and without effect."""
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+from helpers import random_arrays
+from hypothesis import strategies as st
+
+import optcore as oc
+from optcore._specs import FAMILIES, FRACTION, NONNEGATIVE, RULES
+
+SHAPE = (4, 6)
+REFUSED = (TypeError, ValueError)
+
+
+def meanings():
+    """For each rule that a class can mean: the class and the settings under which it does."""
+    found = {}
+    for name, family in FAMILIES.items():
+        choices = {k: (False, True) for k, v in family.settings.items() if isinstance(v, bool) and k != "maximize"}
+        if "momentum" in family.settings:
+            choices["momentum"] = (0.0, 0.9)
+        for values in itertools.product(*choices.values()):
+            chosen = dict(zip(choices, values, strict=True))
+            try:
+                rule, _ = family.pick({**family.settings, **chosen})
+            except ValueError:              # settings that exclude each other
+                continue
+            found.setdefault(rule, (getattr(oc, name), chosen))
+    return found
+
+
+CLASSES = meanings()
+
+
+def good_arrays(rule, shape=SHAPE, seed=0):
+    n = int(np.prod(shape))
+    return [a.reshape(shape) for a in random_arrays(rule, n, np.random.default_rng(seed))]
+
+
+def bytes_of(x):
+    """The bytes of an array and of all memory that it is a view of; of anything else, what it looks like."""
+    if isinstance(x, Elsewhere):
+        x = x.inner
+    if isinstance(x, np.ndarray):
+        return [x.tobytes(), *(bytes_of(x.base) if isinstance(x.base, np.ndarray) else [])]
+    return repr(x)
+
+
+def refuse(attempt, argument, arrays):
+    """The attempt raises an error whose message has the argument in it as a word, and no byte has changed."""
+    before = [bytes_of(a) for a in arrays]
+    with pytest.raises(REFUSED, match=rf"(?<!\w){re.escape(argument)}(?!\w)"):
+        attempt()
+    assert [bytes_of(a) for a in arrays] == before
+
+
+class Elsewhere:
+    """An array that says it is on another device. Its memory must not be asked for."""
+
+    def __init__(self, inner, **attributes):
+        self.inner = inner
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def __dlpack__(self, **_):
+        raise AssertionError("the memory of another device was asked for")
+
+
+class OnCuda(Elsewhere):
+    def __dlpack_device__(self):
+        return 2, 0
+
+
+def strided(a):
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), np.float32)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+def misaligned(a, by):
+    raw = np.zeros(a.nbytes + 8, np.uint8)
+    first = -raw.ctypes.data % 4 + by
+    b = raw[first:first + a.nbytes].view(np.float32).reshape(a.shape)
+    b[...] = a
+    return b
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def backwards(a):
+    return np.ascontiguousarray(a[::-1])[::-1]
+
+
+# For a gradient and for what is updated. Each makes a bad array from a good one.
+BAD = {
+    "float64": lambda a: a.astype(np.float64),
+    "float16": lambda a: a.astype(np.float16),
+    "int32": lambda a: a.view(np.int32),
+    "big-endian": lambda a: a.astype(">f4"),
+    "bytes": lambda a: a.tobytes(),
+    "a record": lambda a: a.view([("x", np.float32)]),
+    "bfloat16": lambda a: torch.from_numpy(a).to(torch.bfloat16),
+    "requires grad": lambda a: torch.from_numpy(a).requires_grad_(),
+    "no memory": lambda a: torch.empty(a.shape, device="meta"),
+    "dlpack on cuda": OnCuda,
+    "cuda array interface": lambda a: Elsewhere(a, __cuda_array_interface__={"shape": a.shape, "typestr": "<f4"}),
+    "a list": lambda a: a.tolist(),
+    "a number": lambda a: 0.5,
+    "a string": lambda a: "p",
+}
+BAD_SHAPE = {
+    "same size": lambda a: a.reshape(a.shape[::-1]),
+    "one axis more": lambda a: a[None],
+    "flat": lambda a: a.ravel(),
+    "larger": lambda a: np.ones((a.shape[0] + 1, *a.shape[1:]), np.float32),
+    "smaller": lambda a: np.ones((a.shape[0], a.shape[1] - 1), np.float32),
+    "broadcastable": lambda a: np.ones((1, a.shape[1]), np.float32),
+    "empty": lambda a: np.ones((0, a.shape[1]), np.float32),
+}
+BAD_TARGET = {
+    "strided": strided,
+    "transposed": lambda a: np.asfortranarray(a),
+    "negative strides": backwards,
+    "misaligned by 1": lambda a: misaligned(a, 1),
+    "misaligned by 2": lambda a: misaligned(a, 2),
+    "misaligned by 3": lambda a: misaligned(a, 3),
+    "read-only": read_only,
+    "read-only memoryview": lambda a: memoryview(a).toreadonly(),
+}
+
+
+def bad_numbers(setting):
+    limit = {FRACTION: 1.0, NONNEGATIVE: 3.5e38}[setting.domain]
+    return st.one_of(
+        st.floats(max_value=-1e-300), st.floats(min_value=limit), st.integers(max_value=-1),
+        st.sampled_from([float("nan"), float("inf"), np.float32("nan"), 10**400, -10**400, "x", b"1", 1j, [0.1],
+                         (0.1, 0.2), {}, object(), np.ones(2), torch.ones(2)]))

@@ -1,0 +1,234 @@
+"""Whatever cannot be used is refused by an error that names it, before anything has changed.
+
+Every rule is tried through optcore.functional and through the class that means it. "Nothing has changed" is
+taken literally: the bytes of all arrays, those between the elements of a strided one included, and the state and
+the step counts of an optimizer; and the next good step is what it would have been.
+"""
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, CLASSES, SHAPE, bad_numbers, good_arrays, refuse
+from helpers import assert_same_bits, reference_step
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import optcore as oc
+from optcore import _threads
+from optcore._specs import FAMILIES, FLAG, RULES
+
+N = 24
+NAMES = sorted(RULES)
+MEANT = sorted(CLASSES)
+
+
+def call(name, arrays, **settings):
+    getattr(oc.functional, name)(*arrays, **{"step": 2, **settings})
+
+
+# ------------------------------------------------------------------------------------------- functional
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functional_refuses_bad_arrays(name):
+    rule = RULES[name]
+    for k, letter in enumerate(rule.arrays):
+        kinds = BAD | BAD_SHAPE | {"None": lambda a: None} | ({} if k == 1 else BAD_TARGET)
+        for make in kinds.values():
+            arrays = good_arrays(rule)
+            arrays[k] = make(arrays[k])
+            refuse(lambda: call(name, arrays), letter, arrays)  # noqa: B023  (called at once)
+        arrays = good_arrays(rule, (1,))
+        arrays[k] = arrays[k].reshape(())
+        refuse(lambda: call(name, arrays), letter, arrays)  # noqa: B023
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functional_refuses_overlaps_and_takes_neighbours(name):
+    rule = RULES[name]
+    for first, second in itertools.permutations(range(len(rule.arrays)), 2):
+        for distance in (0, 1, N // 2, N - 1):
+            arrays = good_arrays(rule, (N,))
+            memory = np.random.default_rng(0).random(2 * N, np.float32)
+            arrays[first], arrays[second] = memory[:N], memory[distance:distance + N]
+            for letter in (rule.arrays[first], rule.arrays[second]):
+                refuse(lambda: call(name, arrays), letter, arrays)  # noqa: B023
+    separate = good_arrays(rule, (N,))
+    memory = np.concatenate(separate)
+    call(name, [memory[k * N:(k + 1) * N] for k in range(len(separate))])
+    reference_step(rule, separate, 2, {})
+    assert_same_bits(memory, np.concatenate(separate))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_functional_refuses_bad_settings(name, data):
+    rule = RULES[name]
+    arrays = good_arrays(rule)
+    for s in rule.all_settings:
+        if s.domain != FLAG:
+            for bad in (data.draw(bad_numbers(s)), None):
+                refuse(lambda: call(name, arrays, **{s.name: bad}), s.name, arrays)  # noqa: B023
+
+
+BAD_STEPS = [0, -1, -10**400, 2.5, 1.0, "x", None, float("nan"), np.float32(1), [1]]
+BAD_THREADS = [0, -1, 1_000_000, 10**400, 1e6, 2.5, "2", [1], float("nan")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functional_refuses_bad_counts(name):
+    arrays = good_arrays(RULES[name])
+    for step in BAD_STEPS:
+        refuse(lambda: call(name, arrays, step=step), "step", arrays)  # noqa: B023
+    for n in BAD_THREADS:
+        refuse(lambda: call(name, arrays, num_threads=n), "num_threads", arrays)  # noqa: B023
+    want = [a.copy() for a in arrays]
+    call(name, arrays, num_threads=np.int64(_threads.LIMIT), step=np.int32(2))
+    reference_step(RULES[name], want, 2, {})
+    for a, b in zip(arrays, want, strict=True):
+        assert_same_bits(a, b)
+
+# ------------------------------------------------------------------------------------------- classes
+
+
+def test_every_rule_that_takes_a_gradient_has_a_class():
+    assert CLASSES.keys() == {name for name, rule in RULES.items() if rule.decay is not None}
+
+
+def build(name, named=False, seed=0):
+    """(optimizer, gradients) for the class that means the rule: three tensors, by name or not."""
+    kind, chosen = CLASSES[name]
+    rng = np.random.default_rng(seed)
+    params, grads = ([rng.standard_normal(s).astype(np.float32) for s in (SHAPE, (7,), ())] for _ in range(2))
+    if named:
+        params, grads = (dict(zip("abc", x, strict=True)) for x in (params, grads))
+    return kind(params, lr=0.01, **chosen), grads
+
+
+def contents(opt):
+    """Everything of an optimizer that can be seen, as comparable values."""
+    arrays = [*opt._params, *(a for s in opt.state for a in s.values() if isinstance(a, np.ndarray))]
+    groups = [{k: repr(v) for k, v in g.items() if k != "params"} for g in opt.param_groups]
+    return [a.tobytes() for a in arrays], [(list(s), s["step"]) for s in opt.state], groups, repr(opt)
+
+
+def refuse_all(opt, attempts):
+    """Each attempt, an (argument, function, arrays it sees), is refused and leaves the optimizer as it was."""
+    for argument, attempt, arrays in attempts:
+        before = contents(opt)
+        refuse(attempt, argument, arrays)
+        assert contents(opt) == before, argument
+
+
+def same_from_here(opt, twin, grads):
+    """Two optimizers with equal contents stay equal: the refusals left nothing behind that is not seen."""
+    for _ in range(2):
+        opt.step(grads)
+        twin.step(grads)
+    assert contents(opt) == contents(twin)
+
+
+def replaced(grads, k, bad):
+    return {**grads, k: bad} if isinstance(grads, dict) else [bad if i == k else g for i, g in enumerate(grads)]
+
+
+@pytest.mark.parametrize("stepped", [False, True], ids=["at the first step", "later"])
+@pytest.mark.parametrize("name", MEANT)
+def test_classes_refuse_bad_gradients(name, stepped):
+    for named in (False, True):
+        opt, grads = build(name, named)
+        twin, _ = build(name, named)
+        if stepped:
+            opt.step(grads)
+            twin.step(grads)
+        key = "a" if named else 0               # the first, so that two more could have been changed before it
+        p, other = opt._params[:2]
+        bad = [make(grads[key]) for make in (BAD | BAD_SHAPE).values()]
+        bad += [p, p.ravel()[:0], other]
+        bad += [a for a in opt.state[0].values() if isinstance(a, np.ndarray)]
+        last = replaced(grads, "b" if named else 1, other[::-1][::-1])
+        many = [replaced(grads, key, x) for x in bad]
+        refuse_all(opt, [(f"grads[{key!r}]", lambda x=x: opt.step(x), [*(x.values() if named else x)]) for x in many])
+        refuse_all(opt, [("grads['b']" if named else "grads[1]", lambda: opt.step(last), [])])
+        refuse_all(opt, [("num_threads", lambda n=n: opt.step(grads, num_threads=n), []) for n in BAD_THREADS])
+        same_from_here(opt, twin, grads)
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_classes_refuse_gradients_that_do_not_match_the_parameters(name):
+    opt, grads = build(name)
+    for bad in (grads[:2], [*grads, grads[0]], [], {}, dict(enumerate(grads)), None, grads[0], 1.0):
+        refuse_all(opt, [("grads", lambda bad=bad: opt.step(bad), grads)])
+    same_from_here(opt, build(name)[0], grads)
+    opt, grads = build(name, named=True)
+    for argument, bad in ((r"'c'", {k: grads[k] for k in "ab"}), (r"'d'", {**grads, "d": grads["a"]}),
+                          (r"'a'", {1: None}), ("grads", list(grads.values())), ("grads", None), ("grads", [])):
+        refuse_all(opt, [(argument, lambda bad=bad: opt.step(bad), [*grads.values()])])
+    same_from_here(opt, build(name, named=True)[0], grads)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_classes_refuse_bad_parameters(family):
+    kind = getattr(oc, family)
+    rng = np.random.default_rng(0)
+    good = rng.standard_normal(SHAPE).astype(np.float32)
+    opt = kind([good.copy()])
+    memory = np.zeros(2 * N, np.float32)
+    for make in (BAD | BAD_TARGET | {"None": lambda a: None}).values():
+        bad = make(good.copy())
+        refuse(lambda: kind([good, bad]), "params[1]", [good, bad])  # noqa: B023
+        refuse(lambda: kind({"w": good, "b": bad}), "params['b']", [good, bad])  # noqa: B023
+        refuse_all(opt, [("params[1]", lambda: opt.add_param_group({"params": [bad]}), [bad])])  # noqa: B023
+    for distance in (0, 1, N - 1):
+        pair = [memory[:N], memory[distance:distance + N]]
+        refuse(lambda: kind(pair), "params[1]", pair)  # noqa: B023
+        refuse(lambda: kind([{"params": [a]} for a in pair]), "params[1]", pair)  # noqa: B023
+    kind([memory[:N], memory[N:]])
+    refuse_all(opt, [("params[1]", lambda: opt.add_param_group({"params": opt.param_groups[0]["params"]}), []),
+                     ("params", lambda: opt.add_param_group({"params": {"w": good}}), []),
+                     ("momentun", lambda: opt.add_param_group({"params": good, "momentun": 0.9}), []),
+                     ("lr", lambda: opt.add_param_group({"params": good, "lr": -1.0}), [])])
+    for bad in ([], (), {}, None, 0.5, "w", object()):       # as in torch, a list of none is a mistake
+        refuse(lambda: kind(bad), "params", [])  # noqa: B023
+
+
+@pytest.mark.parametrize("name", MEANT)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_classes_refuse_bad_settings(name, data):
+    """In the constructor, and where a group's settings are changed later, before the first step or after it."""
+    rule, (kind, chosen) = RULES[name], CLASSES[name]
+    opt, grads = build(name)
+    twin, _ = build(name)
+    if data.draw(st.booleans()):
+        opt.step(grads)
+        twin.step(grads)
+    group = opt.param_groups[0]
+    for s in rule.all_settings:
+        if s.domain == FLAG:
+            continue
+        bad = data.draw(bad_numbers(s))
+        later = data.draw(bad_numbers(s).filter(lambda x: isinstance(x, (int, float, str))))
+        key = s.name
+        if s.name.startswith("beta"):
+            key, place = "betas", int(s.name[-1]) - 1
+            bad, later = ([x if k == place else 0.5 for k in range(2)] for x in (bad, later))
+        refuse(lambda: kind(opt._params, **{**chosen, key: bad}), s.name, [])  # noqa: B023
+        before = group[key]
+        group[key] = later
+        refuse_all(opt, [(s.name, lambda: opt.step(grads), grads)])
+        group[key] = before
+    same_from_here(opt, twin, grads)
+
+
+@pytest.mark.parametrize("family", ["Adam", "AdamW"])
+@pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, 0.99, 0.999), "ab", {}])
+def test_betas_are_two_numbers(family, betas):
+    w = np.ones(3, np.float32)
+    refuse(lambda: getattr(oc, family)([w], betas=betas), "betas", [w])
+    opt = getattr(oc, family)([w])
+    opt.param_groups[0]["betas"] = betas
+    refuse_all(opt, [("betas", lambda: opt.step([w.copy()]), [])])
