@@ -1,4 +1,4 @@
-"""Turns a row of the table into a Python function: true signature, docstring, and a body of two calls.
+"""Turns a row of the table into a Python function: true signature, docstring, one statement.
 
 functional.py and reference.py are made by this from the same rows, so their signatures cannot differ.
 """
@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from optcore._specs import Rule
-
-Run = Callable[[tuple[Any, ...], tuple[float, ...], int | None], None]
 
 ABOUT = {
     "p": "parameters, float32, any shape, C-contiguous; updated in place",
@@ -52,12 +50,15 @@ def docstring(rule: Rule, module: str) -> str:
     return "\n".join(lines)
 
 
-def function(rule: Rule, module: str, run: Run) -> Callable[..., None]:
-    """The rule as a function whose body is run((arrays), scalars(step, settings), num_threads)."""
-    source = (f"def {rule.name}({signature(rule)}):\n"
-              f"    run(({', '.join(rule.arrays)}), "
-              f"scalars(step, {', '.join(s.name for s in rule.all_settings)}), num_threads)\n")
-    scope: dict[str, Any] = {"run": run, "scalars": rule.scalars, "__name__": f"optcore.{module}"}
+def function(rule: Rule, module: str, statement: str, scope: dict[str, Any]) -> Callable[..., None]:
+    """The rule as a function of one statement, in which {arrays} and {scalars} stand for the tuples of them.
+
+    Source, so that the signature is real and a call pays for nothing but the statement.
+    """
+    arrays = f"({', '.join(rule.arrays)})"
+    scalars = f"scalars(step, {', '.join(s.name for s in rule.all_settings)})"
+    source = f"def {rule.name}({signature(rule)}):\n    {statement.format(arrays=arrays, scalars=scalars)}\n"
+    scope = {**scope, "scalars": rule.scalars, "__name__": f"optcore.{module}"}
     exec(source, scope)
     made: Callable[..., None] = scope[rule.name]
     made.__doc__ = docstring(rule, module)

@@ -100,28 +100,24 @@ def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
     """scalars(step, *all settings) -> (scale, couple, keep, *the rule's own), after checking every one.
 
     Written out as source, since it is on the way of every call: one condition for all settings, and the
-    search for the guilty one only when it does not hold.
+    search for the guilty one, or a conversion to float, only where it does not hold.
     """
     names = [s.name for s in rule.all_settings]
-    conditions = [f"({s.domain.replace('x', s.name)})" for s in rule.all_settings if s.domain]
+    numbers = [s.name for s in rule.all_settings if s.domain]
+    conditions = [f"{n}.__class__ is float" for n in numbers] + [
+        f"{s.domain.replace('x', s.name)}" for s in rule.all_settings if s.domain]
     if rule.decay is None:
         prelude = "1.0, 0.0, 1.0"
     elif rule.decay is DECOUPLED:
-        prelude = "(-1.0 if maximize else 1.0), 0.0, 1.0 - float(lr) * float(weight_decay)"
+        prelude = "-1.0 if maximize else 1.0, 0.0, 1.0 - lr * weight_decay"
     else:
-        prelude = "(-1.0 if maximize else 1.0), float(weight_decay), 1.0"
-    own = ", ".join(f"float({s.name})" for s in rule.settings)
+        prelude = "-1.0 if maximize else 1.0, weight_decay, 1.0"
     source = f"""
 def scalars(step, {', '.join(names)}):
-    try:
-        good = {' and '.join(conditions)}
-    except (TypeError, ValueError):
-        good = False
-    if not good:
+    if not (step.__class__ is int and step >= 1 and {' and '.join(conditions)}):
         explain(dict({', '.join(f'{n}={n}' for n in names)}), settings)
-    if step.__class__ is not int or step < 1:
-        step = whole("step", step)
-    return ({prelude}, *constants(step, {own}))
+        step, {', '.join(numbers)} = whole("step", step), {', '.join(f'float({n})' for n in numbers)}
+    return ({prelude}, *constants(step, {', '.join(s.name for s in rule.settings)}))
 """
     scope: dict[str, Any] = {
         "explain": explain, "whole": whole, "settings": rule.all_settings, "constants": rule.constants}

@@ -5,6 +5,7 @@ with the same signatures stand in optcore.reference, in plain NumPy.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from optcore import _arrays, _kernels, _make, _threads
@@ -13,20 +14,23 @@ from optcore._specs import RULES, Rule
 __all__ = list(RULES)
 
 
-def _runner(rule: Rule) -> _make.Run:
-    number = _kernels.rule_index(rule.kernel)
-    names = rule.arrays
-    apply = _kernels.apply
+def _slowly(rule: Rule, number: int) -> Callable[..., None]:
+    """For the arrays that the kernels do not take as they stand: usable views of them, or an error."""
 
-    def run(arrays: tuple[Any, ...], scalars: tuple[float, ...], num_threads: int | None) -> None:
-        threads = 0 if num_threads is None else _threads.checked(num_threads)
-        if not apply(number, arrays, scalars, threads):
-            if not apply(number, _arrays.checked(names, arrays), scalars, threads):
-                raise AssertionError(f"{rule.name}: the kernels refused arrays that passed every check")
+    def again(arrays: tuple[Any, ...], scalars: tuple[float, ...], num_threads: int) -> None:
+        if not _kernels.apply(number, _arrays.checked(rule.arrays, arrays), scalars, num_threads):
+            raise AssertionError(f"{rule.name}: the kernels refused arrays that passed every check")
 
-    return run
+    return again
 
+
+_STATEMENT = """\
+arrays, values, threads = {arrays}, {scalars}, 0 if num_threads is None else checked(num_threads)
+    if not apply(number, arrays, values, threads):
+        again(arrays, values, threads)"""
 
 for _rule in RULES.values():
-    globals()[_rule.name] = _make.function(_rule, "functional", _runner(_rule))
-del _rule
+    _number = _kernels.rule_index(_rule.kernel)
+    globals()[_rule.name] = _make.function(_rule, "functional", _STATEMENT, {
+        "apply": _kernels.apply, "number": _number, "again": _slowly(_rule, _number), "checked": _threads.checked})
+del _rule, _number

@@ -139,9 +139,9 @@ def new_values(kernel: str, arrays: Values, scalars: Values) -> Values:
     return formula(p, g, *arrays[2:], **dict(zip(scalar_names(kernel), scalars[3:], strict=True)))
 
 
-def _runner(rule: Rule) -> _make.Run:
+def _runner(rule: Rule) -> Callable[[Values, tuple[float, ...]], None]:
 
-    def run(arrays: Values, scalars: tuple[float, ...], num_threads: int | None) -> None:
+    def run(arrays: Values, scalars: tuple[float, ...]) -> None:
         p = arrays[0]
         for name, a in zip(rule.arrays, arrays, strict=True):
             if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64) or a.dtype != p.dtype:
@@ -157,5 +157,6 @@ def _runner(rule: Rule) -> _make.Run:
 
 
 for _rule in RULES.values():
-    globals()[_rule.name] = _make.function(_rule, "reference", _runner(_rule))
+    globals()[_rule.name] = _make.function(_rule, "reference", "run({arrays}, {scalars})",
+                                            {"run": _runner(_rule)})
 del _rule
