@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers import random_arrays
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore._specs import FAMILIES, FRACTION, NONNEGATIVE, RULES
+from helpers import random_arrays
+from optcore._specs import FAMILIES, FRACTION, NONNEGATIVE
 
 SHAPE = (4, 6)
 REFUSED = (TypeError, ValueError)
@@ -52,11 +52,12 @@ def bytes_of(x):
     return repr(x)
 
 
-def refuse(attempt, argument, arrays):
-    """The attempt raises an error whose message has the argument in it as a word, and no byte has changed."""
+def refuse(argument, arrays, attempt, *args, **kwargs):
+    """attempt(*args, **kwargs) raises an error whose message has the argument in it as a word; no byte of the arrays
+    has changed then."""
     before = [bytes_of(a) for a in arrays]
     with pytest.raises(REFUSED, match=rf"(?<!\w){re.escape(argument)}(?!\w)"):
-        attempt()
+        attempt(*args, **kwargs)
     assert [bytes_of(a) for a in arrays] == before
 
 

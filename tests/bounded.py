@@ -87,11 +87,17 @@ def pick(condition, yes, no):
     return Bounded(np.where(condition, yes.value, no.value), np.maximum(yes.error, no.error), whole.u)
 
 
+def sign(x):
+    """Stands in for reference.sign: exact where the error cannot turn it, else off by as much as from -1 to 1."""
+    return Bounded(np.sign(x.value), np.where(np.abs(x.value) > x.error, 0.0, 2.0), x.u)
+
+
 def bounded_step(reference, rule, arrays, scalars, u):
     """One step of a rule over (p, g, state...) of Bounded: the new (p, state...)."""
-    plain, reference.pick = reference.pick, pick
+    plain = reference.pick, reference.sign
+    reference.pick, reference.sign = pick, sign
     try:
         with np.errstate(all="ignore"):         # 0 / 0 where eps is 0: the bound is then not finite, and says so
             return reference.new_values(rule.kernel, arrays, tuple(Bounded.rounded(x, u) for x in scalars))
     finally:
-        reference.pick = plain
+        reference.pick, reference.sign = plain

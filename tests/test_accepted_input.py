@@ -10,12 +10,12 @@ import mmap
 import numpy as np
 import pytest
 import torch
-from bad_arrays import CLASSES, good_arrays, misaligned, read_only, strided
-from helpers import assert_same_bits, reference_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
+from bad_arrays import CLASSES, good_arrays, misaligned, read_only, strided
+from helpers import assert_same_bits, reference_step
 from optcore._specs import RULES
 
 NAMES = sorted(RULES)
@@ -185,7 +185,7 @@ def test_a_gradient_is_only_read(name, kind):
     rule = RULES[name]
     arrays = good_arrays(rule)
     arrays[1] = READ[kind](arrays[1])
-    want = [np.array(a, order="C") for a in arrays]
+    want = [np.asarray(a).copy(order="C") for a in arrays]
     if name in CLASSES:
         cls, chosen = CLASSES[name]
         p, q = arrays[0].copy(), arrays[0].copy()
@@ -195,4 +195,4 @@ def test_a_gradient_is_only_read(name, kind):
     getattr(oc.functional, name)(*arrays, step=STEP)
     reference_step(rule, want, STEP, {})
     for letter, a, b in zip(rule.arrays, arrays, want, strict=True):
-        assert_same_bits(np.array(a), b, letter)
+        assert_same_bits(np.asarray(a), b, letter)

@@ -10,13 +10,12 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
-from bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, CLASSES, SHAPE, bad_numbers, good_arrays, refuse
-from helpers import assert_same_bits, reference_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
+from bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, CLASSES, SHAPE, bad_numbers, good_arrays, refuse
+from helpers import assert_same_bits, reference_step
 from optcore import _threads
 from optcore._specs import FAMILIES, FLAG, RULES
 

@@ -20,6 +20,7 @@ VARIATIONS = [
     ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}), ("RMSprop", {}),
     ("RMSprop", {"momentum": 0.9}), ("RMSprop", {"centered": True}), ("RMSprop", {"centered": True, "momentum": 0.5}),
     ("Adam", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}), ("AdamW", {}), ("AdamW", {"amsgrad": True}),
+    ("Lion", {"weight_decay": 0.1}),
 ]
 VARIATION_IDS = [name + "".join(f",{k}={v}" for k, v in s.items()) for name, s in VARIATIONS]
 each_variation = pytest.mark.parametrize("name, chosen", VARIATIONS, ids=VARIATION_IDS)

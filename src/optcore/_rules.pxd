@@ -85,6 +85,13 @@ ctypedef struct AdamAMSGrad:
     float root
     float eps
 
+ctypedef struct Lion:
+    float beta1
+    float beta1_c
+    float beta2
+    float beta2_c
+    float lr
+
 
 ctypedef fused rule_t:
     SGD
@@ -99,13 +106,14 @@ ctypedef fused rule_t:
     RMSpropCenteredMomentum
     Adam
     AdamAMSGrad
+    Lion
 
 
 cdef inline int slots(const rule_t* r) noexcept nogil:
     if rule_t is SGD:
         return 0
     elif (rule_t is Momentum or rule_t is Nesterov or rule_t is NesterovClassical or rule_t is Lookahead
-          or rule_t is Adagrad or rule_t is RMSprop):
+          or rule_t is Adagrad or rule_t is RMSprop or rule_t is Lion):
         return 1
     elif rule_t is RMSpropMomentum or rule_t is RMSpropCentered or rule_t is Adam:
         return 2
@@ -164,3 +172,9 @@ cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, 
             c[0] = c[0] if c[0] > d else d
             d = c[0]
         p[0] = p[0] - r.lr * a[0] / (sqrtf(d) * r.root + r.eps)
+
+    elif rule_t is Lion:
+        d = r.beta1 * a[0] + r.beta1_c * g
+        d = 1 if d > 0 else (-1 if d < 0 else d)        # the sign; of 0 it is 0, of NaN NaN
+        p[0] = p[0] - r.lr * d
+        a[0] = r.beta2 * a[0] + r.beta2_c * g

@@ -56,6 +56,7 @@ class Rule:
     formula: tuple[str, ...]
     source: str
     decay: Setting | None = DECAY                   # None: a rule that takes no gradient
+    decoupled: bool = False                         # the decay shrinks p instead of joining g
     scalars: Callable[..., tuple[float, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +109,7 @@ def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
         f"{s.domain.replace('x', s.name)}" for s in rule.all_settings if s.domain]
     if rule.decay is None:
         prelude = "1.0, 0.0, 1.0"
-    elif rule.decay is DECOUPLED:
+    elif rule.decoupled:
         prelude = "-1.0 if maximize else 1.0, 0.0, 1.0 - lr * weight_decay"
     else:
         prelude = "-1.0 if maximize else 1.0, weight_decay, 1.0"
@@ -151,6 +152,10 @@ def _adam(step: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple
             lr / (1.0 - beta1 ** step), 1.0 / sqrt(1.0 - beta2 ** step), eps)
 
 
+def _lion(step: int, lr: float, beta1: float, beta2: float) -> tuple[float, ...]:
+    return beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr
+
+
 POLYAK = "B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964"
 NESTEROV = "Y. Nesterov, A method for solving the convex programming problem with convergence rate O(1/k^2), 1983"
 SUTSKEVER = "I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013"
@@ -160,6 +165,7 @@ GRAVES = "A. Graves, Generating sequences with recurrent neural networks, arXiv:
 KINGMA = "D. P. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015"
 LOSHCHILOV = "I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019"
 REDDI = "S. J. Reddi et al., On the convergence of Adam and beyond, ICLR 2018"
+CHEN = "X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023"
 
 _LR2 = with_default(LR, 1e-2)
 _MEAN_SQUARE = "v <- alpha v + (1 - alpha) g^2"
@@ -214,10 +220,16 @@ RULES: dict[str, Rule] = {r.name: r for r in (
          "Adam whose second moment never shrinks (AMSGrad)", (*_MOMENTS, *_AMSGRAD), REDDI),
     Rule("adamw", "Adam", ("p", "g", "m", "v"), _ADAM_KEYS, _ADAM_SETTINGS, _adam,
          "Adam with decoupled weight decay", ("p <- (1 - lr weight_decay) p", *_MOMENTS, _ADAM), LOSHCHILOV,
-         decay=DECOUPLED),
+         decay=DECOUPLED, decoupled=True),
     Rule("adamw_amsgrad", "AdamAMSGrad", ("p", "g", "m", "v", "vmax"), _AMSGRAD_KEYS, _ADAM_SETTINGS, _adam,
          "AdamW whose second moment never shrinks (AMSGrad)",
-         ("p <- (1 - lr weight_decay) p", *_MOMENTS, *_AMSGRAD), REDDI, decay=DECOUPLED),
+         ("p <- (1 - lr weight_decay) p", *_MOMENTS, *_AMSGRAD), REDDI, decay=DECOUPLED, decoupled=True),
+    Rule("lion", "Lion", ("p", "g", "m"), ("exp_avg",),
+         (with_default(LR, 1e-4), BETA1, with_default(BETA2, 0.99)), _lion,
+         "Lion: the sign of an interpolated momentum, with decoupled weight decay",
+         ("p <- (1 - lr weight_decay) p", "p <- p - lr sign(beta1 m + (1 - beta1) g)",
+          "m <- beta2 m + (1 - beta2) g"), CHEN,
+         decay=with_default(DECOUPLED, 0.0), decoupled=True),
 )}
 
 
@@ -288,5 +300,8 @@ FAMILIES: dict[str, Family] = {f.name: f for f in (
                        "centered": False, "maximize": False}, _pick_rmsprop,
            "RMSProp, centered or with momentum if asked for", domains=(MOMENTUM,)),
     Family("Adam", _ADAM_CLASS, _pick_adam("adam"), "Adam with bias correction"),
+    Family("Lion", {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "maximize": False},
+           lambda g: ("lion", (g["lr"], *g["betas"], g["weight_decay"], g["maximize"])),
+           "Lion: the sign of an interpolated momentum, with decoupled weight decay"),
     Family("AdamW", {**_ADAM_CLASS, "weight_decay": 1e-2}, _pick_adam("adamw"), "Adam with decoupled weight decay"),
 )}

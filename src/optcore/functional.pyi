@@ -16,6 +16,7 @@ __all__ = [
     "adam_amsgrad",
     "adamw",
     "adamw_amsgrad",
+    "lion",
 ]
 
 def sgd(
@@ -166,6 +167,17 @@ def adamw_amsgrad(
     beta2: float = 0.999,
     eps: float = 1e-08,
     weight_decay: float = 0.01,
+    maximize: bool = False,
+    num_threads: int | None = None,
+) -> None: ...
+
+def lion(
+    p: Any, g: Any, m: Any, *,
+    step: int,
+    lr: float = 0.0001,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
 ) -> None: ...

@@ -12,6 +12,7 @@ __all__ = [
     "Adagrad",
     "RMSprop",
     "Adam",
+    "Lion",
     "AdamW",
 ]
 
@@ -83,6 +84,16 @@ class Adam(Optimizer):
         eps: float = 1e-08,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        maximize: bool = False,
+    ) -> None: ...
+
+class Lion(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.0001,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
         maximize: bool = False,
     ) -> None: ...
 

@@ -34,6 +34,10 @@ def pick(condition: Any, yes: Any, no: Any) -> Any:
     return np.where(condition, yes, no)
 
 
+def sign(x: Any) -> Any:
+    return pick(x > 0, 1.0, pick(x < 0, -1.0, x))
+
+
 @_formula
 def SGD(p, g, *, lr):
     return (p - lr * g,)
@@ -113,6 +117,12 @@ def AdamAMSGrad(p, g, m, v, vmax, *, beta1_c, beta2, beta2_c, lr, root, eps):
     v = beta2 * v + beta2_c * (g * g)
     vmax = pick(vmax > v, vmax, v)
     return p - lr * m / (np.sqrt(vmax) * root + eps), m, v, vmax
+
+
+@_formula
+def Lion(p, g, m, *, beta1, beta1_c, beta2, beta2_c, lr):
+    c = beta1 * m + beta1_c * g
+    return p - lr * sign(c), beta2 * m + beta2_c * g
 
 
 # ------------------------------------------------------------------------------------------- public functions
