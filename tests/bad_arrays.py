@@ -145,4 +145,4 @@ def bad_numbers(setting):
     return st.one_of(
         st.floats(max_value=-1e-300), st.floats(min_value=limit), st.integers(max_value=-1),
         st.sampled_from([float("nan"), float("inf"), np.float32("nan"), 10**400, -10**400, "x", b"1", 1j, [0.1],
-                         (0.1, 0.2), {}, object(), np.ones(2), torch.ones(2)]))
+                         (0.1, 0.2), {}, object(), np.ones(2), np.full(1, 0.5), torch.ones(2)]))

@@ -39,10 +39,10 @@ def test_functional_refuses_bad_arrays(name):
         for make in kinds.values():
             arrays = good_arrays(rule)
             arrays[k] = make(arrays[k])
-            refuse(lambda: call(name, arrays), letter, arrays)  # noqa: B023  (called at once)
+            refuse(letter, arrays, call, name, arrays)
         arrays = good_arrays(rule, (1,))
         arrays[k] = arrays[k].reshape(())
-        refuse(lambda: call(name, arrays), letter, arrays)  # noqa: B023
+        refuse(letter, arrays, call, name, arrays)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,7 +54,7 @@ def test_functional_refuses_overlaps_and_takes_neighbours(name):
             memory = np.random.default_rng(0).random(2 * N, np.float32)
             arrays[first], arrays[second] = memory[:N], memory[distance:distance + N]
             for letter in (rule.arrays[first], rule.arrays[second]):
-                refuse(lambda: call(name, arrays), letter, arrays)  # noqa: B023
+                refuse(letter, arrays, call, name, arrays)
     separate = good_arrays(rule, (N,))
     memory = np.concatenate(separate)
     call(name, [memory[k * N:(k + 1) * N] for k in range(len(separate))])
@@ -70,7 +70,7 @@ def test_functional_refuses_bad_settings(name, data):
     for s in rule.all_settings:
         if s.domain != FLAG:
             for bad in (data.draw(bad_numbers(s)), None):
-                refuse(lambda: call(name, arrays, **{s.name: bad}), s.name, arrays)  # noqa: B023
+                refuse(s.name, arrays, call, name, arrays, **{s.name: bad})
 
 
 BAD_STEPS = [0, -1, -10**400, 2.5, 1.0, "x", None, float("nan"), np.float32(1), [1]]
@@ -81,9 +81,9 @@ BAD_THREADS = [0, -1, 1_000_000, 10**400, 1e6, 2.5, "2", [1], float("nan")]
 def test_functional_refuses_bad_counts(name):
     arrays = good_arrays(RULES[name])
     for step in BAD_STEPS:
-        refuse(lambda: call(name, arrays, step=step), "step", arrays)  # noqa: B023
+        refuse("step", arrays, call, name, arrays, step=step)
     for n in BAD_THREADS:
-        refuse(lambda: call(name, arrays, num_threads=n), "num_threads", arrays)  # noqa: B023
+        refuse("num_threads", arrays, call, name, arrays, num_threads=n)
     want = [a.copy() for a in arrays]
     call(name, arrays, num_threads=np.int64(_threads.LIMIT), step=np.int32(2))
     reference_step(RULES[name], want, 2, {})
@@ -114,12 +114,11 @@ def contents(opt):
     return [a.tobytes() for a in arrays], [(list(s), s["step"]) for s in opt.state], groups, repr(opt)
 
 
-def refuse_all(opt, attempts):
-    """Each attempt, an (argument, function, arrays it sees), is refused and leaves the optimizer as it was."""
-    for argument, attempt, arrays in attempts:
-        before = contents(opt)
-        refuse(attempt, argument, arrays)
-        assert contents(opt) == before, argument
+def refuse_by(opt, argument, arrays, attempt, *args, **kwargs):
+    """`refuse`, and the optimizer is left as it was."""
+    before = contents(opt)
+    refuse(argument, arrays, attempt, *args, **kwargs)
+    assert contents(opt) == before
 
 
 def same_from_here(opt, twin, grads):
@@ -143,16 +142,16 @@ def test_classes_refuse_bad_gradients(name, stepped):
         if stepped:
             opt.step(grads)
             twin.step(grads)
-        key = "a" if named else 0               # the first, so that two more could have been changed before it
+        key, second = "ab" if named else (0, 1)
         p, other = opt._params[:2]
         bad = [make(grads[key]) for make in (BAD | BAD_SHAPE).values()]
         bad += [p, p.ravel()[:0], other]
         bad += [a for a in opt.state[0].values() if isinstance(a, np.ndarray)]
-        last = replaced(grads, "b" if named else 1, other[:])
-        many = [replaced(grads, key, x) for x in bad]
-        refuse_all(opt, [(f"grads[{key!r}]", lambda x=x: opt.step(x), [*(x.values() if named else x)]) for x in many])
-        refuse_all(opt, [("grads['b']" if named else "grads[1]", lambda: opt.step(last), [])])
-        refuse_all(opt, [("num_threads", lambda n=n: opt.step(grads, num_threads=n), []) for n in BAD_THREADS])
+        for x in bad:
+            refuse_by(opt, f"grads[{key!r}]", [x], opt.step, replaced(grads, key, x))
+        refuse_by(opt, f"grads[{second!r}]", [], opt.step, replaced(grads, second, other[:]))
+        for n in BAD_THREADS:
+            refuse_by(opt, "num_threads", [], opt.step, grads, num_threads=n)
         same_from_here(opt, twin, grads)
 
 
@@ -160,12 +159,12 @@ def test_classes_refuse_bad_gradients(name, stepped):
 def test_classes_refuse_gradients_that_do_not_match_the_parameters(name):
     opt, grads = build(name)
     for bad in (grads[:2], [*grads, grads[0]], [], {}, dict(enumerate(grads)), None, grads[0], 1.0):
-        refuse_all(opt, [("grads", lambda bad=bad: opt.step(bad), grads)])
+        refuse_by(opt, "grads", grads, opt.step, bad)
     same_from_here(opt, build(name)[0], grads)
     opt, grads = build(name, named=True)
     for argument, bad in ((r"'c'", {k: grads[k] for k in "ab"}), (r"'d'", {**grads, "d": grads["a"]}),
                           (r"'a'", {1: None}), ("grads", list(grads.values())), ("grads", None), ("grads", [])):
-        refuse_all(opt, [(argument, lambda bad=bad: opt.step(bad), [*grads.values()])])
+        refuse_by(opt, argument, [*grads.values()], opt.step, bad)
     same_from_here(opt, build(name, named=True)[0], grads)
 
 
@@ -178,20 +177,21 @@ def test_classes_refuse_bad_parameters(family):
     memory = np.zeros(2 * N, np.float32)
     for make in (BAD | BAD_TARGET | {"None": lambda a: None}).values():
         bad = make(good.copy())
-        refuse(lambda: kind([good, bad]), "params[1]", [good, bad])  # noqa: B023
-        refuse(lambda: kind({"w": good, "b": bad}), "params['b']", [good, bad])  # noqa: B023
-        refuse_all(opt, [("params[1]", lambda: opt.add_param_group({"params": [bad]}), [bad])])  # noqa: B023
+        refuse("params[1]", [good, bad], kind, [good, bad])
+        refuse("params['b']", [good, bad], kind, {"w": good, "b": bad})
+        refuse_by(opt, "params[1]", [bad], opt.add_param_group, {"params": [bad]})
     for distance in (0, 1, N - 1):
         pair = [memory[:N], memory[distance:distance + N]]
-        refuse(lambda: kind(pair), "params[1]", pair)  # noqa: B023
-        refuse(lambda: kind([{"params": [a]} for a in pair]), "params[1]", pair)  # noqa: B023
+        refuse("params[1]", pair, kind, pair)
+        refuse("params[1]", pair, kind, [{"params": [a]} for a in pair])
     kind([memory[:N], memory[N:]])
-    refuse_all(opt, [("params[1]", lambda: opt.add_param_group({"params": opt.param_groups[0]["params"]}), []),
-                     ("params", lambda: opt.add_param_group({"params": {"w": good}}), []),
-                     ("momentun", lambda: opt.add_param_group({"params": good, "momentun": 0.9}), []),
-                     ("lr", lambda: opt.add_param_group({"params": good, "lr": -1.0}), [])])
+    for argument, group in (("params[1]", {"params": opt.param_groups[0]["params"]}),
+                            ("params", {"params": {"w": good}}),
+                            ("momentun", {"params": good, "momentun": 0.9}),
+                            ("lr", {"params": good, "lr": -1.0})):
+        refuse_by(opt, argument, [good], opt.add_param_group, group)
     for bad in ([], (), {}, None, 0.5, "w", object()):       # as in torch, a list of none is a mistake
-        refuse(lambda: kind(bad), "params", [])  # noqa: B023
+        refuse("params", [], kind, bad)
 
 
 @pytest.mark.parametrize("name", MEANT)
@@ -202,7 +202,7 @@ def test_classes_refuse_a_gradient_that_shares_an_element_and_take_its_neighbour
     for first in (1, N - 1, N, N + 1, 2 * N - 1):
         for k in range(2):
             grads = [memory[first:first + N] if i == k else far for i in range(2)]
-            refuse_all(opt, [(f"grads[{k}]", lambda g=grads: opt.step(g), [memory, far])])
+            refuse_by(opt, f"grads[{k}]", [memory, far], opt.step, grads)
     same_from_here(opt, twin, [memory[:N], memory[2 * N:]])
 
 
@@ -227,10 +227,10 @@ def test_classes_refuse_bad_settings(name, data):
         if s.name.startswith("beta"):
             key, place = "betas", int(s.name[-1]) - 1
             bad, later = ([x if k == place else 0.5 for k in range(2)] for x in (bad, later))
-        refuse(lambda: kind(opt._params, **{**chosen, key: bad}), s.name, [])  # noqa: B023
+        refuse(s.name, [], kind, opt._params, **{**chosen, key: bad})
         before = group[key]
         group[key] = later
-        refuse_all(opt, [(s.name, lambda: opt.step(grads), grads)])
+        refuse_by(opt, s.name, grads, opt.step, grads)
         group[key] = before
     same_from_here(opt, twin, grads)
 
@@ -239,7 +239,7 @@ def test_classes_refuse_bad_settings(name, data):
 @pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, 0.99, 0.999), "abc", {}])
 def test_betas_are_two_numbers(family, betas):
     w = np.ones(3, np.float32)
-    refuse(lambda: getattr(oc, family)([w], betas=betas), "betas", [w])
+    refuse("betas", [w], getattr(oc, family), [w], betas=betas)
     opt = getattr(oc, family)([w])
     opt.param_groups[0]["betas"] = betas
-    refuse_all(opt, [("betas", lambda: opt.step([w.copy()]), [])])
+    refuse_by(opt, "betas", [w], opt.step, [w.copy()])

@@ -88,24 +88,25 @@ def shared_optimizer(two_rules):
 @pytest.mark.parametrize("two_rules", [False, True], ids=["one walk", "two walks"])
 def test_one_optimizer_in_two_threads(quick_switches, two_rules):
     """A step is made whole or refused whole: k calls that came back make k steps of every tensor."""
-    opt, grads = shared_optimizer(two_rules)
-    made = []
+    for _ in range(10):
+        opt, grads = shared_optimizer(two_rules)
+        twin, _ = shared_optimizer(two_rules)
+        made = []
 
-    def try_steps():
-        for _ in range(4000):
-            try:
-                opt.step(grads)
-            except RuntimeError as e:
-                assert "in the middle of a step" in str(e)
-            else:
-                made.append(1)
+        def try_steps(opt=opt, grads=grads, made=made):
+            for _ in range(500):
+                try:
+                    opt.step(grads)
+                except RuntimeError as e:
+                    assert "in the middle of a step" in str(e)
+                else:
+                    made.append(1)
 
-    together(try_steps, try_steps)
-    twin, _ = shared_optimizer(two_rules)
-    for _ in made:
-        twin.step(grads)
-    assert contents(opt)[0] == contents(twin)[0] == [len(made)] * 2
-    assert contents(opt) == contents(twin)
+        together(try_steps, try_steps)
+        for _ in made:
+            twin.step(grads)
+        assert contents(opt)[0] == contents(twin)[0] == [len(made)] * 2
+        assert contents(opt) == contents(twin)
 
 
 def test_the_gil_is_given_back_during_the_walk():

@@ -23,7 +23,7 @@ for python in "$@"; do
         "$work/venv/bin/pip" install -q pytest hypothesis
         "$work/venv/bin/pip" install -q $source
         "$work/venv/bin/python" -m pytest $run $tests
-        echo "ok: pip install $(basename "$source")"
+        echo "ok: pip install ${source##*/}"
     done
 done
 
