@@ -6,7 +6,10 @@ only read, is copied to C order if its strides differ (reading it in storage ord
 """
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -26,16 +29,20 @@ def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
         if hasattr(x, "__dlpack_device__"):
             kind, number = x.__dlpack_device__()
             if kind not in DLPACK_CPU:
-                raise ValueError(f"{name} is on device {DLPACK_NAMES.get(int(kind), int(kind))}:{number}, "
-                                 "memory of the CPU is needed")
+                raise BufferError(f"it is on device {DLPACK_NAMES.get(int(kind), int(kind))}:{number}, "
+                                  "memory of the CPU is needed")
         elif hasattr(x, "__cuda_array_interface__"):
-            raise ValueError(f"{name} is on a CUDA device, memory of the CPU is needed")
+            raise BufferError("it is on a CUDA device, memory of the CPU is needed")
         if hasattr(x, "__array_interface__"):
             return np.asarray(x)
         if hasattr(x, "__dlpack__"):
-            return np.from_dlpack(x)
+            a = np.from_dlpack(x)
+            if not a.flags.writeable:           # before 2.2, NumPy marks whatever it imports as read-only
+                b = np.asarray(x)
+                a = b if b.__array_interface__ == {**a.__array_interface__, "data": (bounds(a)[0], False)} else a
+            return a
         return np.asarray(memoryview(x))
-    except (BufferError, RuntimeError) as e:
+    except (BufferError, RuntimeError, ValueError) as e:
         raise ValueError(f"{name}: its memory cannot be shared: {e}") from e
     except TypeError:
         pass
@@ -60,7 +67,7 @@ def view(name: str, x: Any, *, writable: bool) -> Array:
     return np.array(a, order="C", subok=False)
 
 
-def bounds(a: Array) -> tuple[int, int]:
+def bounds(a: npt.NDArray[Any]) -> tuple[int, int]:
     """First byte of a contiguous array, and one past its last."""
     address: int = a.__array_interface__["data"][0]
     return address, address + a.nbytes
@@ -71,12 +78,20 @@ def check_shape(name: str, a: Array, other: str, shape: tuple[int, ...]) -> None
         raise ValueError(f"{name} has shape {a.shape}, {other} has {shape}: they must be the same")
 
 
-def check_disjoint(names: Sequence[str], arrays: Sequence[Array]) -> None:
-    """Refuse arrays of which two share a byte."""
+Interval = tuple[int, int, str]
+
+
+def intervals(names: Sequence[str], arrays: Sequence[Array]) -> list[Interval]:
+    """(first byte, one past the last, name) of arrays to be written, sorted; refused if two share a byte."""
     taken = sorted((*bounds(a), name) for name, a in zip(names, arrays, strict=True) if a.nbytes)
-    for (_, end, first), (begin, _, second) in zip(taken, taken[1:], strict=False):
+    for (_, end, first), (begin, _, second) in pairwise(taken):
         if begin < end:
-            raise ValueError(f"{second} overlaps {first} in memory; what is updated in place must stand alone")
+            raise _overlap(second, first)
+    return taken
+
+
+def _overlap(one: str, other: str) -> ValueError:
+    return ValueError(f"{one} overlaps {other} in memory; what is updated in place must stand alone")
 
 
 def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
@@ -84,17 +99,16 @@ def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
     views = tuple(view(n, x, writable=k != 1) for k, (n, x) in enumerate(zip(names, arrays, strict=True)))
     for name, a in zip(names[1:], views[1:], strict=True):
         check_shape(name, a, names[0], views[0].shape)
-    check_disjoint(names, views)
+    intervals(names, views)
     return views
 
 
-def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[tuple[str, Array]]) -> Array:
-    """A usable view of one gradient, given the name and shape of its parameter and everything that is written."""
+def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[Interval]) -> Array:
+    """A usable view of one gradient, given its parameter's name and shape and, sorted, everything that is written."""
     g = view(name, x, writable=False)
     check_shape(name, g, of, shape)
     low, high = bounds(g)
-    for other, a in written:
-        begin, end = bounds(a)
-        if low < end and begin < high and a.nbytes and g.nbytes:
-            raise ValueError(f"{name} overlaps {other} in memory; what is updated in place must stand alone")
+    nearest = bisect_right(written, low, key=itemgetter(1))         # the first interval that ends after g begins
+    if low < high and nearest < len(written) and written[nearest][0] < high:
+        raise _overlap(name, written[nearest][2])
     return g

@@ -12,6 +12,7 @@ Design:
      gradient) or raises an error that names the argument. The usual call pays for no explanation.
   e) Counts are Py_ssize_t. The GIL is released for the walk, while the buffers are held.
 """
+import sys
 from collections import defaultdict
 
 cimport cython
@@ -137,6 +138,9 @@ cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t tota
 # ---------------------------------------------------------------------------------------------- buffers
 
 
+cdef char native_order = c"<" if sys.byteorder == "little" else c">"
+
+
 cdef inline bint acquire(object x, Py_buffer* b, bint writable) except -1:
     """Hold x as a C-contiguous, aligned float32 buffer; False (nothing held) if it is not one."""
     cdef const char* f
@@ -147,7 +151,7 @@ cdef inline bint acquire(object x, Py_buffer* b, bint writable) except -1:
     except (BufferError, ValueError, TypeError):
         return False
     f = b.format
-    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == c"<"):
+    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == native_order):
         f += 1
     if (b.itemsize != sizeof(float) or f == NULL or f[0] != c"f" or f[1] != 0
             or <Py_ssize_t> b.buf & (sizeof(float) - 1)):

@@ -15,6 +15,7 @@ from math import sqrt
 from operator import index
 from typing import Any
 
+MOST_STEPS = 2 ** 53                # beyond it a double no longer counts
 FLOAT32_MAX = 3.4028234663852886e38
 
 # A domain is a Python condition on x: the check and the error message both come from it.
@@ -79,21 +80,24 @@ def explain(values: Mapping[str, Any], settings: tuple[Setting, ...]) -> None:
         value = values[s.name]
         try:
             good = bool(eval(s.domain, {"x": value}))
-        except (TypeError, ValueError):
+            float(value)                        # as the caller will; an array of one element, say, is refused here
+        except Exception:
             raise TypeError(f"{s.name}: a number is needed, got {value!r}") from None
         if not good:
             what = "from 0 up to but not including 1" if s.domain == FRACTION else "finite and not negative"
             raise ValueError(f"{s.name}={value!r}: it must be {what}")
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`, or an error that names it."""
+def whole(name: str, value: Any, least: int = 1, most: int = MOST_STEPS) -> int:
+    """`value` as an int from `least` to `most`, or an error that names it."""
     try:
         n = index(value)
     except TypeError:
         raise TypeError(f"{name}: a whole number is needed, got {value!r}") from None
     if n < least:
         raise ValueError(f"{name}={n}: it must be at least {least}")
+    if n > most:
+        raise ValueError(f"{name}: it must be at most {most}")
     return n
 
 
@@ -115,7 +119,7 @@ def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
         prelude = "-1.0 if maximize else 1.0, weight_decay, 1.0"
     source = f"""
 def scalars(step, {', '.join(names)}):
-    if not (step.__class__ is int and step >= 1 and {' and '.join(conditions)}):
+    if not (step.__class__ is int and 1 <= step <= {MOST_STEPS} and {' and '.join(conditions)}):
         explain(dict({', '.join(f'{n}={n}' for n in names)}), settings)
         step, {', '.join(numbers)} = whole("step", step), {', '.join(f'float({n})' for n in numbers)}
     return ({prelude}, *constants(step, {', '.join(s.name for s in rule.settings)}))
@@ -253,11 +257,11 @@ class Family:
 def _pick_sgd(g: Group) -> tuple[str, tuple[Any, ...]]:
     lr, mu, tail = g["lr"], g["momentum"], (g["weight_decay"], g["maximize"])
     if g["nesterov"]:
-        if not mu or g["dampening"]:
+        if mu == 0 or g["dampening"] != 0:
             raise ValueError("nesterov: it needs momentum > 0 and dampening = 0, got "
                              f"momentum={mu!r}, dampening={g['dampening']!r}")
         return "nesterov", (lr, mu, *tail)
-    if mu:
+    if mu != 0:
         return "momentum", (lr, mu, g["dampening"], *tail)
     return "sgd", (lr, *tail)
 
@@ -265,7 +269,7 @@ def _pick_sgd(g: Group) -> tuple[str, tuple[Any, ...]]:
 def _pick_rmsprop(g: Group) -> tuple[str, tuple[Any, ...]]:
     name = "rmsprop_centered" if g["centered"] else "rmsprop"
     own, tail = (g["lr"], g["alpha"], g["eps"]), (g["weight_decay"], g["maximize"])
-    if g["momentum"]:
+    if g["momentum"] != 0:
         return name + "_momentum", (*own, g["momentum"], *tail)
     return name, (*own, *tail)
 

@@ -23,7 +23,7 @@ def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
     """Processors that the cgroup's quota is worth; inf without one."""
     best = math.inf
     try:
-        lines = own.read_text().splitlines()
+        lines = own.read_text(errors="replace").splitlines()
     except OSError:
         return best
     for line in lines:
@@ -35,8 +35,11 @@ def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
                 if folder == root:
                     break
         elif "cpu" in controllers.split(","):                       # version 1
-            for folder in (root / "cpu" / path.lstrip("/"), root / "cpu"):
+            inner = root / "cpu" / path.lstrip("/")
+            for folder in (inner, *inner.parents):
                 best = min(best, _ratio(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
+                if folder == root / "cpu":
+                    break
     return best
 
 

@@ -28,10 +28,18 @@ def _allocate(p: Array, value: float) -> Array:
     return a
 
 
+def _is_buffer(x: Any) -> bool:
+    try:
+        memoryview(x)
+    except (TypeError, BufferError):
+        return False
+    return True
+
+
 def _is_array(x: Any) -> bool:
     return not isinstance(x, (Mapping, list, tuple)) and (
         isinstance(x, np.ndarray) or hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__")
-        or hasattr(x, "__buffer__") or isinstance(x, (bytearray, memoryview)))
+        or _is_buffer(x))
 
 
 class _Walk:
@@ -99,10 +107,13 @@ class Optimizer:
         self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
         self._walks: list[_Walk] = []
         self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
+        self._turn = [None]                             # empty while a step is being made; list.pop is atomic
         groups = params if isinstance(params, (list, tuple)) and params and all(
             isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
         for group in groups:
             self.add_param_group(group)
+        if not self._params and groups[0]["params"] is params:
+            raise ValueError("params: it is empty")
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self.defaults.items())
@@ -130,7 +141,7 @@ class Optimizer:
             names, arrays = [str(n) for n in params], list(params.values())
         elif _is_array(params):
             arrays = [params]
-        elif isinstance(params, Sequence) and not isinstance(params, str):
+        elif isinstance(params, (Sequence, Iterator)) and not isinstance(params, str):
             arrays = list(params)
         else:
             raise TypeError(f"params: an array, a list or a dict of arrays is needed, got {type(params).__name__}")
@@ -143,7 +154,7 @@ class Optimizer:
             if label in self._labels:
                 raise ValueError(f"{label} is in two groups")
         views = [_arrays.view(label, a, writable=True) for label, a in zip(labels, arrays, strict=True)]
-        _arrays.check_disjoint([*self._labels, *labels], [*self._params, *views])
+        _arrays.intervals([*self._labels, *labels], [*self._params, *views])
 
         self._params += views
         self._labels += labels
@@ -177,12 +188,30 @@ class Optimizer:
 
         Raises TypeError or ValueError, naming the argument, before anything is changed.
         """
+        try:
+            self._turn.pop()
+        except IndexError:
+            raise RuntimeError("this optimizer is in the middle of a step in another thread") from None
+        try:
+            self._step(grads, num_threads)
+        finally:
+            self._turn.append(None)
+
+    def _step(self, grads: Any, num_threads: int | None) -> None:
         flat = self._flat(grads)
         threads = 0 if num_threads is None else _threads.checked(num_threads)
         pick = self.family.pick
-        meant = [pick(group) for group in self.param_groups]
+        try:
+            meant = [pick(group) for group in self.param_groups]
+        except Exception:
+            for group in self.param_groups:     # the same error, or one that names the setting
+                self._scalars(group, 1)
+            raise
         meaning = [name for name, _ in meant]
-        if meaning != self._meaning:
+        if meaning != self._meaning:            # new state is seen from outside: nothing may be refused after it
+            for group in self.param_groups:
+                self._scalars(group, 1)
+            flat = self._checked(flat)
             self._prepare(meaning)
         calls = [(walk, *walk.blocks(meant, flat)) for walk in self._walks]
         if len(calls) > 1:                      # a refusal by the second walk would come after the first one's work
@@ -219,9 +248,11 @@ class Optimizer:
 
     def _checked(self, flat: list[Any]) -> list[Any]:
         """Usable views of all gradients, or the error that names the first that cannot be used."""
-        written = list(zip(self._labels, self._params, strict=True))
+        labels, arrays = list(self._labels), list(self._params)
         for label, state in zip(self._labels, self._state, strict=True):
-            written += [(f"the state of {label}", a) for a in state.values()]
+            labels += [f"the state of {label}"] * len(state)
+            arrays += state.values()
+        written = _arrays.intervals(labels, arrays)
         return [None if g is None else _arrays.gradient(
                     label.replace("params", "grads", 1), g, label, p.shape, written)
                 for g, label, p in zip(flat, self._labels, self._params, strict=True)]
@@ -329,7 +360,7 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # Walks hold addresses; they are laid out again at the next step.
         self._settle()
-        return {**self.__dict__, "_walks": [], "_meaning": None}
+        return {**self.__dict__, "_walks": [], "_meaning": None, "_turn": [None]}
 
 
 class _Lookahead(Optimizer):
