@@ -13,14 +13,16 @@
 
 cdef enum:
     FIRST_TRIAL = 4         # walks until the other way is tried for the first time
-    LAST_TRIAL = 1024       # walks between two tries at most
+    LAST_TRIAL = 1024       # walks between two trials at most
+    TRIAL = 3               # walks in a trial: the first one may have to wake threads that the next ones find awake
 
 
 cdef struct Pace:
     double[2] time          # smoothed seconds a walk takes: [0] one thread, [1] all; 0 is not known yet
+    double trial            # the fastest walk of the trial so far
     int best                # index into time
-    int period              # walks between two tries of the other way
-    int left                # walks until the next try
+    int period              # walks between two trials of the other way
+    int left                # walks until the next trial; from 0 down it counts the trial's own
 
 
 cdef inline int choose(Pace* pace) noexcept nogil:
@@ -34,18 +36,23 @@ cdef inline int choose(Pace* pace) noexcept nogil:
 
 
 cdef inline void learn(Pace* pace, int way, double took) noexcept nogil:
-    """Take in what a walk took; after a try, keep the faster way."""
+    """Take in what a walk took; at the end of a trial, keep the faster way."""
     cdef double known = pace.time[way]
     cdef int other = 1 - pace.best
-    # Quick to believe that a way is fast, slower that it has become slow: noise only ever adds time.
-    pace.time[way] = took if known == 0 or took < known else known + 0.2 * (took - known)
-    if pace.left > 0:                               # no try: is the chosen way still the better one?
+    if pace.left > 0:
+        # Quick to believe that a way is fast, slower that it has become slow: noise only ever adds time.
+        pace.time[way] = took if known == 0 or took < known else known + 0.2 * (took - known)
         if pace.time[other] != 0 and pace.time[pace.best] > 1.5 * pace.time[other]:
-            pace.left = 1
-    else:
-        if pace.time[other] < pace.time[pace.best]:
-            pace.best = other
-            pace.period = FIRST_TRIAL
-        elif pace.period < LAST_TRIAL:
-            pace.period *= 2
-        pace.left = pace.period
+            pace.left = 1                           # the chosen way has become slow: try the other one now
+        return
+    if pace.left == 0 or took < pace.trial:
+        pace.trial = took
+    if pace.left > 1 - TRIAL:
+        return
+    pace.time[other] = pace.trial
+    if pace.time[other] < pace.time[pace.best]:
+        pace.best = other
+        pace.period = FIRST_TRIAL
+    elif pace.period < LAST_TRIAL:
+        pace.period *= 2
+    pace.left = pace.period
