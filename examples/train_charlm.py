@@ -114,7 +114,8 @@ def train(runs, train_codes, held_codes, seconds):
     context = runs[0].model.context
     positions = np.linspace(context, len(held_codes) - 1, CURVE_CHARACTERS).astype(np.int64)
     frame = "  {percentage:3.0f}% {bar:30} {elapsed}  {desc}"
-    with tqdm(total=seconds, bar_format=frame, file=sys.stdout) as bar:
+    often = 0.1 if sys.stdout.isatty() else 10.0  # seconds between redraws; in a log each of them is a line
+    with tqdm(total=seconds, bar_format=frame, file=sys.stdout, mininterval=often) as bar:
         while any(run.clock < budget for run in runs):
             for run in runs:
                 before = run.clock
