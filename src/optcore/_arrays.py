@@ -36,11 +36,7 @@ def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
         if hasattr(x, "__array_interface__"):
             return np.asarray(x)
         if hasattr(x, "__dlpack__"):
-            a = np.from_dlpack(x)
-            if not a.flags.writeable:           # before 2.2, NumPy marks whatever it imports as read-only
-                b = np.asarray(x)
-                a = b if b.__array_interface__ == {**a.__array_interface__, "data": (bounds(a)[0], False)} else a
-            return a
+            return np.from_dlpack(x)
         return np.asarray(memoryview(x))
     except (BufferError, RuntimeError, ValueError) as e:
         raise ValueError(f"{name}: its memory cannot be shared: {e}") from e
