@@ -36,7 +36,7 @@ def test_functions_and_their_signatures_follow_the_table():
         ours, theirs = getattr(functional, name), getattr(reference, name)
         assert inspect.signature(ours) == inspect.signature(theirs)
         assert list(inspect.signature(ours).parameters) == [
-            *rule.arrays, "step", *(s.name for s in rule.all_settings), "num_threads"]
+            *rule.arrays, "step", *(s.name for s in rule.all_settings), "num_threads", "seed", "offset"]
 
 
 def test_every_family_means_a_rule_for_its_defaults():

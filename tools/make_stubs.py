@@ -29,7 +29,8 @@ def functions(array: str, header: str) -> str:
         settings = "".join(f"    {s.name}: {'bool' if s.domain == FLAG else 'float'} = {s.default!r},\n"
                            for s in rule.all_settings)
         lines.append(f"def {rule.name}(\n    {', '.join(f'{a}: {array}' for a in rule.arrays)}, *,\n"
-                     f"    step: int,\n{settings}    num_threads: int | None = None,\n) -> None: ...\n")
+                     f"    step: int,\n{settings}    num_threads: int | None = None,\n    seed: int = 0,\n"
+                     "    offset: int = 0,\n) -> None: ...\n")
     return "\n".join(lines)
 
 
@@ -53,7 +54,9 @@ from optcore._specs import Family
     for family in FAMILIES.values():
         settings = "".join(f"        {k}: {kind(v)} = {v!r},\n" for k, v in family.settings.items())
         lines.append(f"class {family.name}(Optimizer):\n    def __init__(\n        self,\n        params: Any,\n"
-                     f"{settings}    ) -> None: ...")
+                     f"{settings}        *,\n        state_dtype: str | Mapping[str, str] = 'float32',\n"
+                     "        seed: int = 0,\n"
+                     "    ) -> None: ...")
         if family.name == "NesterovClassical":
             lines.append("    def lookahead(self) -> AbstractContextManager[None]: ...")
         lines.append("")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 DLPACK_CPU = (1, 3)             # kDLCPU, kDLCUDAHost: memory that the processor addresses
 DLPACK_NAMES = {2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 14: "oneapi"}
@@ -46,18 +46,30 @@ def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
                     f"__array_interface__ or CPU DLPack), got {type(x).__name__}")
 
 
-def view(name: str, x: Any, *, writable: bool) -> Array:
-    """x as a C-contiguous float32 array: its own memory if it is to be written, at need a copy if only read."""
+# What may be stored in which format. bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16.
+PARAMETER, STATE, GRADIENT = ("float32",), ("float32", "bfloat16"), ("float32", "bfloat16", "float16")
+
+
+def format_of(a: npt.NDArray[Any]) -> str:
+    """The storage format of an array by its name."""
+    return "bfloat16" if a.dtype == np.uint16 else a.dtype.name
+
+
+def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER) -> npt.NDArray[Any]:
+    """x as a C-contiguous array of one of these formats (bfloat16 as uint16): its own memory if it is to be
+    written, at need a copy if only read."""
     a = _as_numpy(name, x)
-    if a.dtype != np.float32 or not a.dtype.isnative:
+    if format_of(a) not in formats or not a.dtype.isnative:
         hint = "" if writable else f"; {name}.astype(numpy.float32) gives one"
-        raise TypeError(f"{name} is {a.dtype}, native float32 is needed{hint}")
+        raise TypeError(f"{name} is {a.dtype}, native {' or '.join(formats)} is needed{hint}")
+    if a.dtype.name == "bfloat16":
+        a = a.view(np.uint16)
     if writable and not a.flags.writeable:
         raise ValueError(f"{name} is read-only, but it is to be updated in place")
     if a.flags.c_contiguous and a.flags.aligned:
         return a
     if writable:
-        what = "not contiguous in C order" if a.flags.aligned else "not aligned to 4 bytes"
+        what = "not contiguous in C order" if a.flags.aligned else f"not aligned to {a.itemsize} bytes"
         raise ValueError(f"{name} is {what} (strides {a.strides}, shape {a.shape}); it is updated in place, so "
                          "pass an array made by numpy.ascontiguousarray")
     return np.array(a, order="C", subok=False)
@@ -92,7 +104,8 @@ def _overlap(one: str, other: str) -> ValueError:
 
 def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
     """Usable views of (p, g, state...), or the error that names the first array that cannot be used."""
-    views = tuple(view(n, x, writable=k != 1) for k, (n, x) in enumerate(zip(names, arrays, strict=True)))
+    views = tuple(view(n, x, writable=k != 1, formats=(PARAMETER, GRADIENT, STATE)[min(k, 2)])
+                  for k, (n, x) in enumerate(zip(names, arrays, strict=True)))
     for name, a in zip(names[1:], views[1:], strict=True):
         check_shape(name, a, names[0], views[0].shape)
     intervals(names, views)
@@ -101,7 +114,7 @@ def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
 
 def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[Interval]) -> Array:
     """A usable view of one gradient, given its parameter's name and shape and, sorted, everything that is written."""
-    g = view(name, x, writable=False)
+    g = view(name, x, writable=False, formats=GRADIENT)
     check_shape(name, g, of, shape)
     low, high = bounds(g)
     nearest = bisect_right(written, low, key=itemgetter(1))         # the first interval that ends after g begins

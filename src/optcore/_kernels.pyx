@@ -21,7 +21,11 @@ from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, P
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
 from libc.stdlib cimport qsort
+from libc.string cimport memset, strchr
 
+from libc.stdint cimport uint64_t
+
+from optcore._codecs cimport BFLOAT16, FLOAT16, FLOAT32, Format, bfloat16, noise_of, state_t, width
 from optcore._engine cimport (LINE, MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span, span_fn, walk)
 from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
@@ -34,30 +38,32 @@ cdef enum:
 
 # ---------------------------------------------------------------------------------------------- rules
 
-cdef span_fn SPANS[MAX_RULES]
+cdef span_fn SPANS[MAX_RULES][2]         # for float32 state, for bfloat16 state
 cdef int SLOTS[MAX_RULES]
 cdef int FIELDS[MAX_RULES]
 cdef list NAMES = []
 cdef dict RULES = {}
 
 
-def _enlist(rule_t blank, str name, fields):
-    cdef int k = len(NAMES)
+def _enlist(rule_t blank, state_t form, str name, fields):
+    if name not in RULES:
+        NAMES.append(name)
+        RULES[name] = (tuple(fields), slots(&blank))
+    cdef int k = NAMES.index(name)
     SLOTS[k] = slots(&blank)
     FIELDS[k] = sizeof(blank) // sizeof(float)
-    SPANS[k] = <span_fn> <void*> span[rule_t]
     if k >= MAX_RULES or PRELUDE + FIELDS[k] > MAX_SCALARS or SLOTS[k] > MAX_SLOTS:
         raise SystemError(f"{name} has more scalars or state than the engine makes room for")
-    NAMES.append(name)
-    RULES[name] = (tuple(fields), SLOTS[k])
+    SPANS[k][state_t is bfloat16] = <span_fn> <void*> span[rule_t, state_t]
 
 
 def _enlist_all():
-    # Cython keeps a fused function's versions by the name of the type: the members of rule_t, without a second
+    # Cython keeps a fused function's versions by the names of the types: the members of rule_t, without a second
     # list of them. Converting a defaultdict to the struct asks it for each field, and so lists the fields too.
-    for name, version in _enlist.__signatures__.items():
+    for names, version in _enlist.__signatures__.items():
         fields = defaultdict(float)
-        version(fields, name, fields)
+        rule, form = names.split("|")
+        version(fields, 0.0 if form == "float" else defaultdict(int), rule, fields)
 
 
 _enlist_all()
@@ -108,7 +114,6 @@ def _tune(*, Py_ssize_t grain_elements=1024, Py_ssize_t team_from_elements=16384
 
 cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) noexcept:
     """The walk, serial or in one parallel region. num_threads 0: the default."""
-    cdef span_fn each = SPANS[rule]
     cdef Py_ssize_t grain_now = grain
     cdef Pace* pace = NULL
     cdef int threads = num_threads, way = 1, log2 = 0
@@ -126,10 +131,10 @@ cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t tota
         if pace != NULL:
             start = seconds()
         if threads == 1:
-            walk(each, tensors, count, total, grain_now, 0, 1)
+            walk(tensors, count, total, grain_now, 0, 1)
         else:
             with parallel(num_threads=threads):
-                walk(each, tensors, count, total, grain_now, threadid(), omp_get_num_threads())
+                walk(tensors, count, total, grain_now, threadid(), omp_get_num_threads())
         if pace != NULL:
             start = seconds() - start
     if pace != NULL:
@@ -141,8 +146,12 @@ cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t tota
 cdef char native_order = c"<" if sys.byteorder == "little" else c">"
 
 
-cdef inline bint acquire(object x, Py_buffer* b, bint writable) except -1:
-    """Hold x as a C-contiguous, aligned float32 buffer; False (nothing held) if it is not one."""
+cdef inline bint acquire(object x, Py_buffer* b, bint writable, int formats) except -1:
+    """Hold x as a C-contiguous, aligned float32 buffer; False (nothing held) if it is not one.
+
+    formats: 1 if bfloat16 (as its 16 bits, "H") will do as well, as for state; 2 if float16 ("e") too, as for a
+    gradient.
+    """
     cdef const char* f
     if not PyObject_CheckBuffer(x):
         return False
@@ -153,11 +162,18 @@ cdef inline bint acquire(object x, Py_buffer* b, bint writable) except -1:
     f = b.format
     if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == native_order):
         f += 1
-    if (b.itemsize != sizeof(float) or f == NULL or f[0] != c"f" or f[1] != 0
-            or <Py_ssize_t> b.buf & (sizeof(float) - 1)):
-        PyBuffer_Release(b)
-        return False
-    return True
+    if (f != NULL and f[0] != 0 and f[1] == 0
+            and (f[0] == c"f" and b.itemsize == 4
+                 or b.itemsize == 2 and (f[0] == c"H" and formats >= 1 or f[0] == c"e" and formats >= 2))
+            and not <Py_ssize_t> b.buf & (b.itemsize - 1)):
+        return True
+    PyBuffer_Release(b)
+    return False
+
+
+cdef inline Format format_of(const Py_buffer* b) noexcept:
+    """The format of a buffer that was acquired."""
+    return FLOAT32 if b.itemsize == 4 else (FLOAT16 if strchr(b.format, c"e") != NULL else BFLOAT16)
 
 
 cdef inline bint same_shape(const Py_buffer* a, const Py_buffer* b) noexcept:
@@ -185,10 +201,37 @@ cdef int fill(float* to, tuple scalars, int rule) except -1:
     return 0
 
 
-def apply(int rule, tuple arrays, tuple scalars, int num_threads=0):
+cdef inline void settle(Tensor* t, int rule) noexcept:
+    """Once every array is placed: which loop the tensor takes, and whether it needs decoding."""
+    cdef int k, narrow = 0
+    for k in range(SLOTS[rule]):
+        narrow += t.s_format[k] == BFLOAT16
+    t.state_in_loop = narrow > 0 and narrow == SLOTS[rule]
+    t.plain = t.g_format == FLOAT32 and (narrow == 0 or t.state_in_loop)
+    t.each = SPANS[rule][t.state_in_loop]
+
+
+cdef inline void place(Tensor* t, int which, const Py_buffer* b) noexcept:
+    """Let the tensor's array number `which` (p, g, state...) be this buffer."""
+    cdef Format f = format_of(b)
+    if which == 0:
+        t.p = b.buf
+        t.n = b.len // width(f)
+    elif which == 1:
+        t.g = b.buf
+        t.g_format = f
+    else:
+        t.s[which - 2] = b.buf
+        t.s_format[which - 2] = f
+
+
+def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
+          uint64_t first=0):
     """Update one tensor: arrays are (p, g, state...), changed in place but for g.
 
-    True when done; False, with nothing changed, when an array is not usable as it stands.
+    seed, step and first (the number of p's first element, where p is a shard of a larger tensor) fix the noise
+    by which bfloat16 state is rounded. True when done; False, with nothing changed, when an array is not usable
+    as it stands.
     """
     cdef Py_buffer held[MAX_ARRAYS]
     cdef float values[MAX_SCALARS]
@@ -198,22 +241,21 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0):
     fill(values, scalars, rule)
     if count != 2 + SLOTS[rule]:
         raise ValueError(f"{NAMES[rule]} takes {2 + SLOTS[rule]} arrays, got {count}")
+    memset(&t, 0, sizeof(t))
     try:
         while got < count and good:
-            good = acquire(arrays[got], &held[got], got != 1)
+            good = acquire(arrays[got], &held[got], got != 1, min(got, 1) + (got == 1))
             if good:
                 got += 1
                 good = same_shape(&held[0], &held[got - 1])
                 for k in range(got - 1):
                     good = good and disjoint(&held[k], &held[got - 1])
+                place(&t, got - 1, &held[got - 1])
         if good:
-            t.p = <float*> held[0].buf
-            t.g = <const float*> held[1].buf
-            for k in range(MAX_SLOTS):
-                t.s[k] = <float*> held[2 + k].buf if 2 + k < count else NULL
+            settle(&t, rule)
             t.scalars = values
-            t.n = held[0].len // <Py_ssize_t> sizeof(float)
-            t.start = 0
+            t.first = first
+            t.noise = noise_of(seed, step)
             run(rule, &t, 1, t.n, num_threads)
     finally:
         for k in range(got):
@@ -239,7 +281,8 @@ cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
     rows: a (p, state...) tuple of writable arrays for each tensor. They stay exported while the plan lives, so
-    they can be neither freed nor resized under it. No two of them may overlap.
+    they can be neither freed nor resized under it. No two of them may overlap. numbers: what each tensor adds to
+    the seed of the noise.
     """
     cdef int rule
     cdef bint busy
@@ -250,8 +293,9 @@ cdef class Plan:
     cdef Py_buffer* grads
     cdef Interval* taken        # every writable byte, sorted
     cdef float* scalars         # MAX_SCALARS for each block
+    cdef uint64_t* numbers      # what each tensor adds to the seed
 
-    def __cinit__(self, int rule, list rows):
+    def __cinit__(self, int rule, list rows, list numbers):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef tuple row
@@ -264,24 +308,22 @@ cdef class Plan:
         self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
         self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
-        if not (self.tensors and self.active and self.held and self.grads and self.taken and self.scalars):
+        self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
+        if not (self.numbers and self.tensors and self.active and self.held and self.grads and self.taken and self.scalars):
             raise MemoryError
         for i in range(self.count):
+            self.numbers[i] = numbers[i]
             row = rows[i]
             if len(row) != self.width:
                 raise ValueError(f"{NAMES[rule]} keeps {self.width - 1} state arrays, row {i} has {len(row) - 1}")
             for k in range(self.width):
                 b = &self.held[self.acquired]
-                if not acquire(row[k], b, True):
-                    raise ValueError(f"array {k} of row {i} is not a writable C-contiguous float32 buffer")
+                if not acquire(row[k], b, True, 1 if k else 0):
+                    raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
                 self.acquired += 1
                 if not same_shape(&self.held[i * self.width], b):
                     raise ValueError(f"array {k} of row {i} has another shape than the parameter")
-                if k == 0:
-                    self.tensors[i].p = <float*> b.buf
-                    self.tensors[i].n = b.len // <Py_ssize_t> sizeof(float)
-                else:
-                    self.tensors[i].s[k - 1] = <float*> b.buf
+                place(&self.tensors[i], k + 1 if k else 0, b)
                 if b.len:
                     self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
@@ -300,6 +342,7 @@ cdef class Plan:
         PyMem_Free(self.grads)
         PyMem_Free(self.taken)
         PyMem_Free(self.scalars)
+        PyMem_Free(self.numbers)
 
     cdef bint free_of(self, const Py_buffer* g) noexcept:
         """Whether no byte of g is one that the plan writes."""
@@ -312,11 +355,12 @@ cdef class Plan:
                 low = mid + 1
         return g.len == 0 or low == self.intervals or self.taken[low].low >= <char*> g.buf + g.len
 
-    def step(self, list grads, list blocks, list which, int num_threads=0):
+    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0):
         """Update every tensor whose gradient is not None, in one walk.
 
-        blocks: tuples of scalars; which[i] says which of them tensor i takes. Returns how many tensors were
-        updated; -1, with nothing changed, when a gradient is not usable as it stands.
+        blocks: (step, scalars) pairs; which[i] says which of them tensor i takes. Tensor i's noise has the seed
+        seed + numbers[i]. Returns how many tensors were updated; -1, with nothing changed, when a gradient is not usable
+        as it stands.
         """
         cdef Py_ssize_t i, k, n = 0, total = 0, block
         cdef bint good = True
@@ -329,16 +373,17 @@ cdef class Plan:
         self.busy = True
         try:
             for k in range(len(blocks)):
-                fill(self.scalars + k * MAX_SCALARS, blocks[k], self.rule)
+                fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
             for i in range(self.count):
                 if grads[i] is None:
                     continue
-                if not acquire(grads[i], &self.grads[n], False):
+                if not acquire(grads[i], &self.grads[n], False, 2):
                     good = False
                     break
                 t = &self.active[n]
                 t[0] = self.tensors[i]
-                t.g = <const float*> self.grads[n].buf
+                place(t, 1, &self.grads[n])
+                settle(t, self.rule)
                 n += 1
                 if not (same_shape(&self.held[i * self.width], &self.grads[n - 1])
                         and self.free_of(&self.grads[n - 1])):
@@ -348,6 +393,8 @@ cdef class Plan:
                 if not 0 <= block < len(blocks):
                     raise ValueError(f"which[{i}] is {block}, there are {len(blocks)} blocks")
                 t.scalars = self.scalars + block * MAX_SCALARS
+                if t.state_in_loop or not t.plain:
+                    t.noise = noise_of(seed + self.numbers[i], blocks[block][0])
                 t.start = total
                 total += t.n
             if good:
@@ -394,7 +441,7 @@ def roof(*arrays, int num_threads=1):
         raise ValueError("the roof takes p, g, up to two state arrays, and num_threads >= 1")
     try:
         while got < count:
-            if not acquire(arrays[got], &held[got], got != 1):
+            if not acquire(arrays[got], &held[got], got != 1, 0):
                 raise ValueError(f"array {got} is not a C-contiguous float32 buffer")
             x[got] = <float*> held[got].buf
             got += 1

@@ -11,19 +11,19 @@ from optcore._specs import Rule
 
 ABOUT = {
     "p": "parameters, float32, any shape, C-contiguous; updated in place",
-    "g": "gradient at p, float32, shape of p; only read",
+    "g": "gradient at p, float32, bfloat16 or float16, shape of p; only read",
 }
 
 
 def signature(rule: Rule) -> str:
     """The parameters of the rule's function, as source."""
     settings = ", ".join(f"{s.name}={s.default!r}" for s in rule.all_settings)
-    return f"{', '.join(rule.arrays)}, *, step, {settings}, num_threads=None"
+    return f"{', '.join(rule.arrays)}, *, step, {settings}, num_threads=None, seed=0, offset=0"
 
 
 def docstring(rule: Rule, module: str) -> str:
     """One line, formula, parameters, effect, errors, example, source."""
-    state = {a: f"state ({k}), float32, shape of p, zeros before step 1; updated in place"
+    state = {a: f"state ({k}), float32 or bfloat16, shape of p, zeros before step 1; updated in place"
              for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
     if rule.decay is None:
         state = {"v": "velocity, float32, shape of p; only read",
@@ -37,7 +37,10 @@ def docstring(rule: Rule, module: str) -> str:
         "Parameters", *arrays,
         "    step: t in the formulas, counted from 1",
         *settings,
-        "    num_threads: threads for this call (default: see optcore.get_num_threads)", "",
+        "    num_threads: threads for this call (default: see optcore.get_num_threads)",
+        "    seed, offset: fix, with step, the noise by which bfloat16 state is rounded; offset is the number of p's",
+        "        first element where p is a shard of a larger array (default 0)", "",
+        "bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16.",
         "Returns None. Raises TypeError or ValueError, naming the argument, before anything is changed, for a",
         "wrong dtype, shape, layout, device or range, a read-only target, or arrays that overlap.", "",
         "    >>> import numpy as np, optcore as oc",

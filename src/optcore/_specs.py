@@ -252,6 +252,11 @@ class Family:
     title: str
     fill: Mapping[str, str] = field(default_factory=dict)   # state key -> setting with its first value
     domains: tuple[Setting, ...] = ()               # settings that no rule takes, to be checked all the same
+    rules: tuple[str, ...] = ()                     # the rules that pick may name
+
+    def keys(self) -> dict[str, None]:
+        """torch's names of the state arrays that any of the rules keeps, in order."""
+        return {key: None for rule in self.rules for key in RULES[rule].keys}
 
 
 def _pick_sgd(g: Group) -> tuple[str, tuple[Any, ...]]:
@@ -291,21 +296,28 @@ FAMILIES: dict[str, Family] = {f.name: f for f in (
     Family("SGD", {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False,
                    "maximize": False}, _pick_sgd,
            "Stochastic gradient descent, with momentum or Nesterov's momentum if asked for",
-           domains=(MOMENTUM, Setting("dampening", 0.0, NONNEGATIVE, ""))),
+           domains=(MOMENTUM, Setting("dampening", 0.0, NONNEGATIVE, "")),
+           rules=("sgd", "momentum", "nesterov")),
     Family("NesterovClassical", {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.0, "maximize": False},
            lambda g: ("nesterov_classical", (g["lr"], g["momentum"], g["weight_decay"], g["maximize"])),
-           "Nesterov's momentum in its classical form: take the gradients inside `with opt.lookahead():`"),
+           "Nesterov's momentum in its classical form: take the gradients inside `with opt.lookahead():`",
+           rules=("nesterov_classical",)),
     Family("Adagrad", {"lr": 1e-2, "lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0,
                        "eps": 1e-10, "maximize": False},
            lambda g: ("adagrad", (g["lr"], g["lr_decay"], g["eps"], g["weight_decay"], g["maximize"])),
            "AdaGrad", fill={"sum": "initial_accumulator_value"},
-           domains=(Setting("initial_accumulator_value", 0.0, NONNEGATIVE, ""),)),
+           domains=(Setting("initial_accumulator_value", 0.0, NONNEGATIVE, ""),),
+           rules=("adagrad",)),
     Family("RMSprop", {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0,
                        "centered": False, "maximize": False}, _pick_rmsprop,
-           "RMSProp, centered or with momentum if asked for", domains=(MOMENTUM,)),
-    Family("Adam", _ADAM_CLASS, _pick_adam("adam"), "Adam with bias correction"),
+           "RMSProp, centered or with momentum if asked for", domains=(MOMENTUM,),
+           rules=("rmsprop", "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum")),
+    Family("Adam", _ADAM_CLASS, _pick_adam("adam"), "Adam with bias correction",
+           rules=("adam", "adam_amsgrad")),
     Family("Lion", {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "maximize": False},
            lambda g: ("lion", (g["lr"], *g["betas"], g["weight_decay"], g["maximize"])),
-           "Lion: the sign of an interpolated momentum, with decoupled weight decay"),
-    Family("AdamW", {**_ADAM_CLASS, "weight_decay": 1e-2}, _pick_adam("adamw"), "Adam with decoupled weight decay"),
+           "Lion: the sign of an interpolated momentum, with decoupled weight decay",
+           rules=("lion",)),
+    Family("AdamW", {**_ADAM_CLASS, "weight_decay": 1e-2}, _pick_adam("adamw"), "Adam with decoupled weight decay",
+           rules=("adamw", "adamw_amsgrad")),
 )}

@@ -26,6 +26,8 @@ def sgd(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def momentum(
@@ -37,6 +39,8 @@ def momentum(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def nesterov(
@@ -47,6 +51,8 @@ def nesterov(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def nesterov_classical(
@@ -57,6 +63,8 @@ def nesterov_classical(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def lookahead(
@@ -64,6 +72,8 @@ def lookahead(
     step: int,
     momentum: float = 0.9,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adagrad(
@@ -75,6 +85,8 @@ def adagrad(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop(
@@ -86,6 +98,8 @@ def rmsprop(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop_momentum(
@@ -98,6 +112,8 @@ def rmsprop_momentum(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop_centered(
@@ -109,6 +125,8 @@ def rmsprop_centered(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop_centered_momentum(
@@ -121,6 +139,8 @@ def rmsprop_centered_momentum(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adam(
@@ -133,6 +153,8 @@ def adam(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adam_amsgrad(
@@ -145,6 +167,8 @@ def adam_amsgrad(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adamw(
@@ -157,6 +181,8 @@ def adamw(
     weight_decay: float = 0.01,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adamw_amsgrad(
@@ -169,6 +195,8 @@ def adamw_amsgrad(
     weight_decay: float = 0.01,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def lion(
@@ -180,4 +208,6 @@ def lion(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...

@@ -15,16 +15,20 @@ import numpy as np
 from optcore import _arrays, _kernels, _threads
 from optcore._arrays import Array
 from optcore._specs import FAMILIES, RULES, Family, Rule, explain, whole
+from optcore._walks import Walk
+from optcore.reference import to_bfloat16
 
 
-def _allocate(p: Array, value: float) -> Array:
-    """A state array for p, filled with value, that lies as p does in its cache line: all streams of the walk
-    then cross lines at the same elements."""
-    raw = np.zeros(p.nbytes + 64, np.uint8)
-    first = (_arrays.bounds(p)[0] - _arrays.bounds(raw)[0]) % 64
-    a = raw[first:first + p.nbytes].view(np.float32).reshape(p.shape)
+def _allocate(p: Array, value: float, form: str) -> Array:
+    """A state array for p, filled with value, that meets cache lines at the same elements as p does: the walk
+    begins its chunks where p meets one."""
+    width = 2 if form == "bfloat16" else 4
+    raw = np.zeros(p.size * width + 64, np.uint8)
+    head = -_arrays.bounds(p)[0] % 64 // 4
+    first = (-_arrays.bounds(raw)[0] - width * head) % 64
+    a = raw[first:first + p.size * width].view(np.uint16 if width == 2 else np.float32).reshape(p.shape)
     if value:
-        a[...] = value
+        a[...] = to_bfloat16(np.float32([value]), np.uint32(0x8000)) if width == 2 else value
     return a
 
 
@@ -42,70 +46,22 @@ def _is_array(x: Any) -> bool:
         or _is_buffer(x))
 
 
-class _Walk:
-    """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
-
-    def __init__(self, rule: Rule, rows: list[tuple[Array, ...]], members: list[int], groups: list[int],
-                 steps: list[int]) -> None:
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows)
-        self.members = members                          # numbers of the tensors
-        self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
-        self.group_of = [self.groups.index(k) for k in groups]
-        self.all = len(members) == len(steps)
-        self.steps = [steps[i] for i in members]
-        self.taken: int | None = self.steps[0]          # the count of all, while they agree; else None
-        if any(t != self.taken for t in self.steps):
-            self.taken = None
-
-    def mine(self, flat: list[Any]) -> list[Any]:
-        return flat if self.all else [flat[i] for i in self.members]
-
-    def blocks(self, meant: list[tuple[str, tuple[Any, ...]]], flat: list[Any]) -> tuple[list[Any], list[int]]:
-        """The scalars of each group at each step count met, and which of them each tensor takes."""
-        if self.taken is not None:
-            t = self.taken + 1
-            return [RULES[meant[k][0]].scalars(t, *meant[k][1]) for k in self.groups], self.group_of
-        found: dict[tuple[int, int], int] = {}
-        blocks, which = [], []
-        for t, group, g in zip(self.steps, self.group_of, self.mine(flat), strict=True):
-            number = found.get((group, t), -1)
-            if number < 0 and g is not None:
-                name, values = meant[self.groups[group]]
-                number = found[group, t] = len(blocks)
-                blocks.append(RULES[name].scalars(t + 1, *values))
-            which.append(number)
-        return blocks, which
-
-    def count(self, stepped: int, flat: list[Any]) -> None:
-        """Take note that a step was made in which `stepped` tensors took part."""
-        if self.taken is not None and stepped == len(self.members):
-            self.taken += 1
-            return
-        self.settle()
-        self.taken = None
-        for k, g in enumerate(self.mine(flat)):
-            self.steps[k] += g is not None
-
-    def settle(self) -> None:
-        """Bring `steps` up to date."""
-        if self.taken is not None:
-            self.steps = [self.taken] * len(self.members)
-
-
 class Optimizer:
     """What all optimizer classes share. Not used by itself; see optcore.Adam and its siblings."""
 
     family: ClassVar[Family]
 
-    def _set_up(self, params: Any, settings: dict[str, Any]) -> None:
+    def _set_up(self, params: Any, settings: dict[str, Any], state_dtype: str | Mapping[str, str], seed: int) -> None:
         self.defaults: dict[str, Any] = settings
+        self._seed = whole("seed", seed, least=0)
+        self._forms = self._formats(state_dtype)        # the storage format of each state array, by torch's name
         self.param_groups: list[dict[str, Any]] = []
         self._params: list[Array] = []
         self._names: list[str] | None = None
         self._labels: list[str] = []
         self._steps: list[int] = []                     # taken by each tensor
         self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
-        self._walks: list[_Walk] = []
+        self._walks: list[Walk] = []
         self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
         self._turn = [None]                             # empty while a step is being made; list.pop is atomic
         groups = params if isinstance(params, (list, tuple)) and params and all(
@@ -121,6 +77,17 @@ class Optimizer:
                 f"{sum(p.size for p in self._params)} parameters, {len(self.param_groups)} groups")
 
     # -------------------------------------------------------------------------------- parameters and settings
+
+    def _formats(self, state_dtype: str | Mapping[str, str]) -> dict[str, str]:
+        keys = self.family.keys()
+        if not isinstance(state_dtype, Mapping):
+            state_dtype = dict.fromkeys(keys, state_dtype)
+        for key, form in state_dtype.items():
+            if key not in keys:
+                raise ValueError(f"state_dtype: {key!r} is no state of {type(self).__name__}; it has {', '.join(keys)}")
+            if form not in _arrays.STATE:
+                raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
+        return {**dict.fromkeys(keys, "float32"), **state_dtype}
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters, with settings of their own where they are given.
@@ -217,10 +184,10 @@ class Optimizer:
         if len(calls) > 1:                      # a refusal by the second walk would come after the first one's work
             flat = self._checked(flat)
         for walk, blocks, which in calls:
-            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads)
+            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed)
             if stepped < 0:
                 flat = self._checked(flat)
-                stepped = walk.plan.step(walk.mine(flat), blocks, which, threads)
+                stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed)
                 if stepped < 0:
                     raise AssertionError("the kernels refused gradients that passed every check")
             walk.count(stepped, flat)
@@ -271,12 +238,12 @@ class Optimizer:
                     if key not in state:
                         if not state:
                             self._steps[i] = 0          # as in torch, steps count from the first state on
-                        state[key] = _allocate(p, group.get(self.family.fill.get(key, ""), 0.0))
+                        state[key] = _allocate(p, group.get(self.family.fill.get(key, ""), 0.0), self._forms[key])
                 rows.append((p, *(state[key] for key in rule.keys)))
                 members.append(i)
                 groups.append(number)
                 i += 1
-        self._walks = [_Walk(*x, self._steps) for x in gathered.values() if x[2]]
+        self._walks = [Walk(*x, self._steps) for x in gathered.values() if x[2]]
         self._meaning = meaning
 
     def _settle(self) -> None:
@@ -334,7 +301,6 @@ class Optimizer:
             new_settings.append(settings)
         order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
         meaning = [self.family.pick(s)[0] for s in new_settings]
-        allowed = {key for rule in RULES.values() for key in rule.keys}
         new_state: list[dict[str, Array]] = [{} for _ in self._params]
         new_steps = [0] * len(self._params)
         for number, entries in states.items():
@@ -345,12 +311,12 @@ class Optimizer:
             for key, x in entries.items():
                 if key == "step":
                     continue
-                if key not in allowed:
+                if key not in self._forms:
                     raise ValueError(f"state[{number!r}][{key!r}] is no state of {type(self).__name__}")
                 label = f"state[{number!r}][{key!r}]"
-                a = _arrays.view(label, x, writable=False)
+                a = _arrays.view(label, x, writable=False, formats=(self._forms[key],))
                 _arrays.check_shape(label, a, self._labels[i], self._params[i].shape)
-                new_state[i][key] = _allocate(self._params[i], 0.0)
+                new_state[i][key] = _allocate(self._params[i], 0.0, self._forms[key])
                 new_state[i][key][...] = a
         for group, settings in zip(self.param_groups, new_settings, strict=True):
             group.update(settings)
@@ -384,9 +350,10 @@ class _Lookahead(Optimizer):
         if meaning != self._meaning:
             self._prepare(meaning)
         saved = [np.empty_like(p) for p in self._params]
-        blocks = [RULES["lookahead"].scalars(1, group["momentum"]) for group in self.param_groups]
+        blocks = [(1, RULES["lookahead"].scalars(1, group["momentum"])) for group in self.param_groups]
         which = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
-        plan = _kernels.Plan(_kernels.rule_index("Lookahead"), list(zip(self._params, saved, strict=True)))
+        plan = _kernels.Plan(_kernels.rule_index("Lookahead"), list(zip(self._params, saved, strict=True)),
+                             which)
         plan.step([s["velocity"] for s in self._state], blocks, which)
         self._ahead = True
         try:
@@ -409,12 +376,15 @@ def _docstring(family: Family) -> str:
     settings = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     return f"""{family.title}.
 
-    {family.name}(params, {settings})
+    {family.name}(params, {settings}, *, state_dtype="float32", seed=0)
 
 Parameters
     params: an array, a list of arrays, a dict of arrays, or a list of groups {{"params": ..., setting: value}};
         float32, C-contiguous, NumPy or anything with the buffer protocol, __array_interface__ or CPU DLPack.
         Updated in place by `step`, never copied.
+    state_dtype: "float32", or "bfloat16" for half the memory and less traffic; where state arrays shall differ, a
+        dict such as {{"{next(iter(family.keys()))}": "bfloat16"}}. bfloat16 is rounded stochastically and kept as uint16.
+    seed: fixes, with the tensor's number and the step, that rounding's noise.
     the others: names, meaning and defaults of torch.optim; they may be changed between steps in `param_groups`.
 
     >>> import numpy as np, optcore as oc
@@ -429,8 +399,9 @@ Parameters
 def _make_class(family: Family) -> type[Optimizer]:
     arguments = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     scope: dict[str, Any] = {}
-    exec(f"def __init__(self, params, {arguments}):\n"
-         f"    self._set_up(params, dict({', '.join(f'{k}={k}' for k in family.settings)}))\n", scope)
+    settings = ", ".join(f"{k}={k}" for k in family.settings)
+    exec(f"def __init__(self, params, {arguments}, *, state_dtype='float32', seed=0):\n"
+         f"    self._set_up(params, dict({settings}), state_dtype, seed)\n", scope)
     init = scope["__init__"]
     init.__qualname__ = f"{family.name}.__init__"
     init.__module__ = __name__

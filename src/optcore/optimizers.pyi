@@ -37,6 +37,9 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...
 
 class NesterovClassical(Optimizer):
@@ -47,6 +50,9 @@ class NesterovClassical(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...
     def lookahead(self) -> AbstractContextManager[None]: ...
 
@@ -60,6 +66,9 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -73,6 +82,9 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -85,6 +97,9 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -95,6 +110,9 @@ class Lion(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -107,4 +125,7 @@ class AdamW(Optimizer):
         weight_decay: float = 0.01,
         amsgrad: bool = False,
         maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
     ) -> None: ...

@@ -125,7 +125,8 @@ def Lion(p, g, m, *, beta1, beta1_c, beta2, beta2_c, lr):
     return p - lr * sign(c), beta2 * m + beta2_c * g
 
 
-# ------------------------------------------------------------------------------------------- public functions
+# ------------------------------------------------------------------------------------------- one step
+
 
 
 def prelude(p: Any, g: Any, scale: Any, couple: Any, keep: Any) -> Values:
@@ -149,24 +150,74 @@ def new_values(kernel: str, arrays: Values, scalars: Values) -> Values:
     return formula(p, g, *arrays[2:], **dict(zip(scalar_names(kernel), scalars[3:], strict=True)))
 
 
-def _runner(rule: Rule) -> Callable[[Values, tuple[float, ...]], None]:
+# ------------------------------------------------------------------------------------------- storage formats
 
-    def run(arrays: Values, scalars: tuple[float, ...]) -> None:
+
+def decode(stored: Any) -> Any:
+    """An array of any format as float32 (float64 stays as it is). uint16 holds the bits of bfloat16."""
+    if stored.dtype == np.uint16 or stored.dtype.name == "bfloat16":
+        return (stored.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return stored.astype(np.float32) if stored.dtype == np.float16 else stored
+
+
+def _hashed(x: Any) -> Any:
+    for shift, times in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = x ^ (x >> np.uint32(shift))
+        x = x * np.uint32(times)
+    return x ^ (x >> np.uint32(16))
+
+
+def noise(seed: int, step: int, offset: int, n: int, slot: int) -> Any:
+    """The 16 bits by which elements offset .. offset + n of state array `slot` are rounded at a step."""
+    low64 = (1 << 64) - 1
+    z = (seed + 0x9E3779B97F4A7C15 * step) & low64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & low64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & low64
+    z ^= z >> 31
+    element = np.arange(n, dtype=np.uint64) + np.uint64(offset)
+    high = _hashed((element >> np.uint64(32)).astype(np.uint32))
+    bits = _hashed(element.astype(np.uint32) ^ np.uint32(z & 0xFFFFFFFF) ^ high) + np.uint32(z >> 32)
+    return (bits, bits >> np.uint32(16), bits * np.uint32(0x9E3779B1) >> np.uint32(16))[slot] & np.uint32(0xFFFF)
+
+
+def to_bfloat16(values: Any, noise: Any) -> Any:
+    """The bits of float32 values rounded stochastically: up with the probability of what is cut off."""
+    bits = values.view(np.uint32)
+    special = (bits & np.uint32(0x7F800000)) == np.uint32(0x7F800000)
+    nan = special & ((bits & np.uint32(0x7FFFFF)) != 0)
+    up = np.where(special, bits | np.where(nan, np.uint32(0x400000), np.uint32(0)), bits + noise)
+    return (up >> np.uint32(16)).astype(np.uint16)
+
+
+# ------------------------------------------------------------------------------------------- public functions
+
+
+def _runner(rule: Rule) -> Callable[..., None]:
+
+    def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int) -> None:
         p = arrays[0]
-        for name, a in zip(rule.arrays, arrays, strict=True):
-            if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64) or a.dtype != p.dtype:
-                raise TypeError(f"{name}: the reference takes NumPy arrays, all float32 or all float64")
+        for k, (name, a) in enumerate(zip(rule.arrays, arrays, strict=True)):
+            narrow = (np.dtype(np.uint16), np.dtype(np.float16))[:min(k, 1) + (k == 1)] if k else ()
+            if not isinstance(a, np.ndarray) or not (a.dtype == p.dtype and p.dtype in (np.float32, np.float64)
+                                                     or a.dtype in narrow or k and a.dtype.name == "bfloat16"):
+                raise TypeError(f"{name}: the reference takes NumPy arrays, all float32 or all float64; gradients "
+                                "may also be bfloat16 or float16, state bfloat16")
             if a.shape != p.shape:
                 raise ValueError(f"{name} has shape {a.shape}, {rule.arrays[0]} has {p.shape}: they must be the same")
         with np.errstate(all="ignore"):         # the kernels do not warn either
-            new = new_values(rule.kernel, arrays, tuple(p.dtype.type(x) for x in scalars))
-        for a, values in zip((p, *arrays[2:]), new, strict=True):
-            a[...] = values
+            new = new_values(rule.kernel, tuple(decode(a) for a in arrays), tuple(p.dtype.type(x) for x in scalars))
+            for slot, (a, values) in enumerate(zip((p, *arrays[2:]), new, strict=True), start=-1):
+                if a.dtype.itemsize == 2:
+                    flat = np.ascontiguousarray(values).reshape(-1)
+                    a.view(np.uint16)[...] = to_bfloat16(
+                        flat, noise(seed, step, offset, a.size, slot)).reshape(a.shape)
+                else:
+                    a[...] = values
 
     return run
 
 
 for _rule in RULES.values():
-    globals()[_rule.name] = _make.function(_rule, "reference", "run({arrays}, {scalars})",
+    globals()[_rule.name] = _make.function(_rule, "reference", "run({arrays}, {scalars}, step, seed, offset)",
                                             {"run": _runner(_rule)})
 del _rule

@@ -28,6 +28,8 @@ def sgd(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def momentum(
@@ -39,6 +41,8 @@ def momentum(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def nesterov(
@@ -49,6 +53,8 @@ def nesterov(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def nesterov_classical(
@@ -59,6 +65,8 @@ def nesterov_classical(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def lookahead(
@@ -66,6 +74,8 @@ def lookahead(
     step: int,
     momentum: float = 0.9,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adagrad(
@@ -77,6 +87,8 @@ def adagrad(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop(
@@ -88,6 +100,8 @@ def rmsprop(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop_momentum(
@@ -100,6 +114,8 @@ def rmsprop_momentum(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop_centered(
@@ -111,6 +127,8 @@ def rmsprop_centered(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def rmsprop_centered_momentum(
@@ -123,6 +141,8 @@ def rmsprop_centered_momentum(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adam(
@@ -135,6 +155,8 @@ def adam(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adam_amsgrad(
@@ -147,6 +169,8 @@ def adam_amsgrad(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adamw(
@@ -159,6 +183,8 @@ def adamw(
     weight_decay: float = 0.01,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def adamw_amsgrad(
@@ -171,6 +197,8 @@ def adamw_amsgrad(
     weight_decay: float = 0.01,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
 
 def lion(
@@ -182,4 +210,6 @@ def lion(
     weight_decay: float = 0.0,
     maximize: bool = False,
     num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None: ...
