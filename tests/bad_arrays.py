@@ -105,7 +105,7 @@ def backwards(a):
 # For a gradient and for what is updated. Each makes a bad array from a good one.
 BAD = {
     "float64": lambda a: a.astype(np.float64),
-    "float16": lambda a: a.astype(np.float16),
+    "int16": lambda a: a.astype(np.int16),
     "int32": lambda a: a.view(np.int32),
     "big-endian": lambda a: a.astype(">f4"),
     "bytes": lambda a: a.tobytes(),
@@ -129,6 +129,7 @@ BAD_SHAPE = {
     "empty": lambda a: np.ones((0, a.shape[1]), np.float32),
 }
 BAD_TARGET = {
+    "float16": lambda a: a.astype(np.float16),
     "strided": strided,
     "transposed": lambda a: np.asfortranarray(a),
     "negative strides": backwards,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import optcore as oc
-from optcore import _dispatch, _kernels, functional, optimizers, reference
+from optcore import _dispatch, _kernels, functional, optimizers, reference, schedules
 from optcore._specs import FAMILIES, RULES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +55,8 @@ def test_public_names_are_documented():
             assert part in text, (name, part)
 
 
-@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, oc._info], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info],
+                         ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()
     found = [x for name, made in vars(module).items() if not name.startswith("_")
@@ -93,6 +94,7 @@ def test_the_package_type_checks(tmp_path):
         "oc.functional.adam(p, p, p, p, step=1, lr=0.1)\n"
         "opt = oc.Adam([p], lr=0.1, betas=(0.9, 0.99))\n"
         "opt.step([p])\n"
+        "oc.Adam([p], lr=oc.schedules.cosine(0.1, 9), betas=(lambda t: 0.9, 0.99))\n"
         "threads: int = oc.get_num_threads()\n"
         "opt2 = oc.Adam([p], learning_rate=0.1)  # type: ignore[call-arg]\n")
     done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "user.py"], cwd=tmp_path, capture_output=True,

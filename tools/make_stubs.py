@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optcore._specs import FAMILIES, FLAG, RULES
+from optcore._specs import FAMILIES, FLAG, RULES, Family
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "optcore"
+NUMBER = "float | Callable[[int], float]"      # a setting as it is, or as a function of the step
 NOTE = "# Written by tools/make_stubs.py from the table in _specs.py; change it there.\n"
 
 
-def kind(value: object) -> str:
+def kind(family: Family, name: str) -> str:
+    value = family.settings[name]
     if isinstance(value, bool):
         return "bool"
-    return "tuple[float, float]" if isinstance(value, tuple) else "float"
+    if isinstance(value, tuple):
+        return f"tuple[{NUMBER}, {NUMBER}]"
+    return "float" if name in family.fill.values() else NUMBER
 
 
 def exported(names: list[str]) -> str:
@@ -26,7 +30,7 @@ def exported(names: list[str]) -> str:
 def functions(array: str, header: str) -> str:
     lines = [NOTE + header, exported(list(RULES))]
     for rule in RULES.values():
-        settings = "".join(f"    {s.name}: {'bool' if s.domain == FLAG else 'float'} = {s.default!r},\n"
+        settings = "".join(f"    {s.name}: {'bool' if s.domain == FLAG else NUMBER} = {s.default!r},\n"
                            for s in rule.all_settings)
         lines.append(f"def {rule.name}(\n    {', '.join(f'{a}: {array}' for a in rule.arrays)}, *,\n"
                      f"    step: int,\n{settings}    num_threads: int | None = None,\n    seed: int = 0,\n"
@@ -35,7 +39,8 @@ def functions(array: str, header: str) -> str:
 
 
 def classes() -> str:
-    lines = [NOTE + """from collections.abc import Mapping
+    lines = [NOTE + """import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -50,9 +55,11 @@ from optcore._specs import Family
     def step(self, grads: Any, *, num_threads: int | None = None) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+    def load(self, path: str | os.PathLike[str]) -> None: ...
 """]
     for family in FAMILIES.values():
-        settings = "".join(f"        {k}: {kind(v)} = {v!r},\n" for k, v in family.settings.items())
+        settings = "".join(f"        {k}: {kind(family, k)} = {v!r},\n" for k, v in family.settings.items())
         lines.append(f"class {family.name}(Optimizer):\n    def __init__(\n        self,\n        params: Any,\n"
                      f"{settings}        *,\n        state_dtype: str | Mapping[str, str] = 'float32',\n"
                      "        seed: int = 0,\n"
@@ -66,8 +73,9 @@ from optcore._specs import Family
 def texts() -> dict[str, str]:
     """The stubs by file name."""
     return {
-        "functional.pyi": functions("Any", "from typing import Any\n"),
-        "reference.pyi": functions("NDArray[Any]", "from typing import Any\n\nfrom numpy.typing import NDArray\n"),
+        "functional.pyi": functions("Any", "from collections.abc import Callable\nfrom typing import Any\n"),
+        "reference.pyi": functions("NDArray[Any]", "from collections.abc import Callable\nfrom typing import Any\n\n"
+                                   "from numpy.typing import NDArray\n"),
         "optimizers.pyi": classes(),
     }
 

@@ -105,15 +105,11 @@ cdef inline float load(const state_t* x) noexcept nogil:
 
 
 cdef inline void store(state_t* x, float value, uint32_t noise) noexcept nogil:
-    cdef uint32_t bits, up
     if state_t is float:
         x[0] = value
     else:
-        bits = as_bits(value)
-        up = bits + noise
-        # Infinity must not be rounded, and of NaN the top bit of the mantissa keeps it one.
-        up = up if (bits & 0x7F800000) != 0x7F800000 else bits | (0x400000 if bits & 0x7FFFFF else 0)
-        x.bits = <uint16_t> (up >> 16)
+        # Infinity has no low bits that noise could carry from; a NaN may have, and is stored as the plain one.
+        x.bits = <uint16_t> (0x7FC0 if value != value else (as_bits(value) + noise) >> 16)
 
 
 cdef inline void encode(Format f, const float* values, void* stored, Py_ssize_t n, const Noise* noise, int slot,

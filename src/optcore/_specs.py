@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from math import sqrt
 from operator import index
 from typing import Any
@@ -30,6 +31,7 @@ class Setting:
     default: float | bool
     domain: str
     about: str
+    scheduled: bool = True          # may be a function of the step; not where it is read once, as state is made
 
 
 LR = Setting("lr", 1e-3, NONNEGATIVE, "learning rate")
@@ -69,23 +71,43 @@ class Rule:
 
 
 def with_default(setting: Setting, default: float) -> Setting:
-    return Setting(setting.name, default, setting.domain, setting.about)
+    return Setting(setting.name, default, setting.domain, setting.about, setting.scheduled)
 
 
-def explain(values: Mapping[str, Any], settings: tuple[Setting, ...]) -> None:
+@cache
+def _condition(domain: str) -> Callable[[Any], Any]:
+    made: Callable[[Any], Any] = eval(f"lambda x: {domain}")
+    return made
+
+
+def number(setting: Setting, value: Any, step: int) -> float:
+    """The value of a numeric setting at a step, as a float, or an error that names the setting.
+
+    A callable is a schedule: it is asked for the value at the step, and the error names the step too.
+    """
+    when = ""
+    if callable(value) and setting.scheduled:
+        when = f" at step {step}"
+        try:
+            value = value(step)
+        except Exception as e:
+            raise ValueError(f"{setting.name}: its schedule failed{when}: {e!r}") from e
+    try:
+        good = bool(_condition(setting.domain)(value))
+        x = float(value)                        # an array of one element, say, is refused here
+    except Exception:
+        raise TypeError(f"{setting.name}: a number is needed, got {value!r}{when}") from None
+    if not good:
+        what = "from 0 up to but not including 1" if setting.domain == FRACTION else "finite and not negative"
+        raise ValueError(f"{setting.name}={value!r}{when}: it must be {what}")
+    return x
+
+
+def explain(values: Mapping[str, Any], settings: tuple[Setting, ...], step: int = 1) -> None:
     """Raise an error that names the first of these settings that is not in its domain."""
     for s in settings:
-        if not s.domain or s.name not in values:
-            continue
-        value = values[s.name]
-        try:
-            good = bool(eval(s.domain, {"x": value}))
-            float(value)                        # as the caller will; an array of one element, say, is refused here
-        except Exception:
-            raise TypeError(f"{s.name}: a number is needed, got {value!r}") from None
-        if not good:
-            what = "from 0 up to but not including 1" if s.domain == FRACTION else "finite and not negative"
-            raise ValueError(f"{s.name}={value!r}: it must be {what}")
+        if s.domain and s.name in values:
+            number(s, values[s.name], step)
 
 
 def whole(name: str, value: Any, least: int = 1, most: int = MOST_STEPS) -> int:
@@ -105,12 +127,13 @@ def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
     """scalars(step, *all settings) -> (scale, couple, keep, *the rule's own), after checking every one.
 
     Written out as source, since it is on the way of every call: one condition for all settings, and the
-    search for the guilty one, or a conversion to float, only where it does not hold.
+    search for the guilty one, a schedule's value, or a conversion to float, only where it does not hold.
     """
     names = [s.name for s in rule.all_settings]
-    numbers = [s.name for s in rule.all_settings if s.domain]
+    numeric = tuple(s for s in rule.all_settings if s.domain)
+    numbers = [s.name for s in numeric]
     conditions = [f"{n}.__class__ is float" for n in numbers] + [
-        f"{s.domain.replace('x', s.name)}" for s in rule.all_settings if s.domain]
+        f"{s.domain.replace('x', s.name)}" for s in numeric]
     if rule.decay is None:
         prelude = "1.0, 0.0, 1.0"
     elif rule.decoupled:
@@ -120,12 +143,11 @@ def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
     source = f"""
 def scalars(step, {', '.join(names)}):
     if not (step.__class__ is int and 1 <= step <= {MOST_STEPS} and {' and '.join(conditions)}):
-        explain(dict({', '.join(f'{n}={n}' for n in names)}), settings)
-        step, {', '.join(numbers)} = whole("step", step), {', '.join(f'float({n})' for n in numbers)}
+        step = whole("step", step)
+        {', '.join(numbers)}, = [number(s, x, step) for s, x in zip(numeric, ({', '.join(numbers)},))]
     return ({prelude}, *constants(step, {', '.join(s.name for s in rule.settings)}))
 """
-    scope: dict[str, Any] = {
-        "explain": explain, "whole": whole, "settings": rule.all_settings, "constants": rule.constants}
+    scope: dict[str, Any] = {"number": number, "whole": whole, "numeric": numeric, "constants": rule.constants}
     exec(source, scope)
     made: Callable[..., tuple[float, ...]] = scope["scalars"]
     return made
@@ -306,7 +328,7 @@ FAMILIES: dict[str, Family] = {f.name: f for f in (
                        "eps": 1e-10, "maximize": False},
            lambda g: ("adagrad", (g["lr"], g["lr_decay"], g["eps"], g["weight_decay"], g["maximize"])),
            "AdaGrad", fill={"sum": "initial_accumulator_value"},
-           domains=(Setting("initial_accumulator_value", 0.0, NONNEGATIVE, ""),),
+           domains=(Setting("initial_accumulator_value", 0.0, NONNEGATIVE, "", scheduled=False),),
            rules=("adagrad",)),
     Family("RMSprop", {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0,
                        "centered": False, "maximize": False}, _pick_rmsprop,

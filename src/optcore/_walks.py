@@ -36,7 +36,8 @@ class Walk:
             t = self.taken + 1
             return [(t, RULES[meant[k][0]].scalars(t, *meant[k][1])) for k in self.groups], self.group_of
         found: dict[tuple[int, int], int] = {}
-        blocks, which = [], []
+        blocks: list[Any] = []
+        which: list[int] = []
         for t, group, g in zip(self.steps, self.group_of, self.mine(flat), strict=True):
             number = found.get((group, t), -1)
             if number < 0 and g is not None:

@@ -5,6 +5,7 @@ _specs.py, the walk from the kernels. A step checks every setting and every grad
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optcore import _arrays, _kernels, _threads
+from optcore import _arrays, _files, _kernels, _threads
 from optcore._arrays import Array
 from optcore._specs import FAMILIES, RULES, Family, Rule, explain, whole
 from optcore._walks import Walk
@@ -135,7 +136,7 @@ class Optimizer:
     def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         """The scalars of a group's rule, after checking every setting."""
         try:
-            explain(group, self.family.domains)
+            explain(group, self.family.domains, step)
             name, values = self.family.pick(group)
         except (TypeError, ValueError) as e:
             betas = group.get("betas", (0, 0))
@@ -176,8 +177,8 @@ class Optimizer:
             raise
         meaning = [name for name, _ in meant]
         if meaning != self._meaning:            # new state is seen from outside: nothing may be refused after it
-            for group in self.param_groups:
-                self._scalars(group, 1)
+            for number, t in set(self._coming(meaning)):
+                self._scalars(self.param_groups[number], t)
             flat = self._checked(flat)
             self._prepare(meaning)
         calls = [(walk, *walk.blocks(meant, flat)) for walk in self._walks]
@@ -245,6 +246,14 @@ class Optimizer:
                 i += 1
         self._walks = [Walk(*x, self._steps) for x in gathered.values() if x[2]]
         self._meaning = meaning
+
+    def _coming(self, meaning: list[str]) -> list[tuple[int, int]]:
+        """For each tensor its group's number and the step that it would take now, by a rule of these names."""
+        self._settle()
+        keys = [(number, RULES[name].keys) for number, (group, name) in enumerate(
+            zip(self.param_groups, meaning, strict=True)) for _ in group["params"]]
+        return [(number, 1 if needed and not state else t + 1)       # as in _prepare: steps count from state on
+                for (number, needed), state, t in zip(keys, self._state, self._steps, strict=True)]
 
     def _settle(self) -> None:
         """Bring the count of steps of every tensor up to date."""
@@ -323,6 +332,27 @@ class Optimizer:
         self._state, self._steps, self._walks = new_state, new_steps, []
         self._prepare(meaning)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write settings and state (not the parameters) to a file in safetensors format, with a checksum.
+
+        However this ends, in an error or with the process killed, `path` is then the whole old file or the whole
+        new one. Needs the safetensors library: pip install optcore[save].
+        Raises ValueError for a setting that a file cannot hold, OSError if the file cannot be written.
+        """
+        _files.save(path, self.state_dict(), self.family.name)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take over settings and state that `save` wrote; the next steps are those that the saved one would make.
+
+        Raises before anything is changed: ValueError, naming the file, if it is damaged, of another class or does
+        not fit these parameters; OSError if it cannot be read.
+        """
+        saved = _files.load(path, self.family.name)
+        try:
+            self.load_state_dict(saved)
+        except (TypeError, ValueError) as e:
+            raise ValueError(f"{os.fsdecode(path)}: {e}") from e
+
     def __getstate__(self) -> dict[str, Any]:
         # Walks hold addresses; they are laid out again at the next step.
         self._settle()
@@ -345,13 +375,15 @@ class _Lookahead(Optimizer):
         if self._ahead:
             raise RuntimeError("lookahead() is already entered")
         meaning = [self.family.pick(group)[0] for group in self.param_groups]
-        for group in self.param_groups:
-            self._scalars(group, 1)
+        coming = self._coming(meaning)
+        for number, t in set(coming):
+            self._scalars(self.param_groups[number], t)
         if meaning != self._meaning:
             self._prepare(meaning)
         saved = [np.empty_like(p) for p in self._params]
-        blocks = [(1, RULES["lookahead"].scalars(1, group["momentum"])) for group in self.param_groups]
-        which = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
+        met = list(dict.fromkeys(coming))
+        blocks = [(t, RULES["lookahead"].scalars(t, self.param_groups[number]["momentum"])) for number, t in met]
+        which = [met.index(x) for x in coming]
         plan = _kernels.Plan(_kernels.rule_index("Lookahead"), list(zip(self._params, saved, strict=True)),
                              which)
         plan.step([s["velocity"] for s in self._state], blocks, which)
@@ -382,10 +414,11 @@ Parameters
     params: an array, a list of arrays, a dict of arrays, or a list of groups {{"params": ..., setting: value}};
         float32, C-contiguous, NumPy or anything with the buffer protocol, __array_interface__ or CPU DLPack.
         Updated in place by `step`, never copied.
-    state_dtype: "float32", or "bfloat16" for half the memory and less traffic; where state arrays shall differ, a
-        dict such as {{"{next(iter(family.keys()))}": "bfloat16"}}. bfloat16 is rounded stochastically and kept as uint16.
+    state_dtype: "float32", or "bfloat16" for half the memory and less traffic (rounded stochastically, kept as
+        uint16); where state arrays shall differ, a dict such as {{"{next(iter(family.keys()))}": "bfloat16"}}.
     seed: fixes, with the tensor's number and the step, that rounding's noise.
-    the others: names, meaning and defaults of torch.optim; they may be changed between steps in `param_groups`.
+    the others: names, meaning and defaults of torch.optim; they may be changed between steps in `param_groups`,
+        and a number may be a function of the step (see optcore.schedules).
 
     >>> import numpy as np, optcore as oc
     >>> w = np.ones(3, np.float32)

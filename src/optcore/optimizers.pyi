@@ -1,5 +1,6 @@
 # Written by tools/make_stubs.py from the table in _specs.py; change it there.
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -26,15 +27,17 @@ class Optimizer:
     def step(self, grads: Any, *, num_threads: int | None = None) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+    def load(self, path: str | os.PathLike[str]) -> None: ...
 
 class SGD(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.001,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        lr: float | Callable[[int], float] = 0.001,
+        momentum: float | Callable[[int], float] = 0.0,
+        dampening: float | Callable[[int], float] = 0.0,
+        weight_decay: float | Callable[[int], float] = 0.0,
         nesterov: bool = False,
         maximize: bool = False,
         *,
@@ -46,9 +49,9 @@ class NesterovClassical(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.001,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        lr: float | Callable[[int], float] = 0.001,
+        momentum: float | Callable[[int], float] = 0.9,
+        weight_decay: float | Callable[[int], float] = 0.0,
         maximize: bool = False,
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
@@ -60,11 +63,11 @@ class Adagrad(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.01,
-        lr_decay: float = 0.0,
-        weight_decay: float = 0.0,
+        lr: float | Callable[[int], float] = 0.01,
+        lr_decay: float | Callable[[int], float] = 0.0,
+        weight_decay: float | Callable[[int], float] = 0.0,
         initial_accumulator_value: float = 0.0,
-        eps: float = 1e-10,
+        eps: float | Callable[[int], float] = 1e-10,
         maximize: bool = False,
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
@@ -75,11 +78,11 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.01,
-        alpha: float = 0.99,
-        eps: float = 1e-08,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
+        lr: float | Callable[[int], float] = 0.01,
+        alpha: float | Callable[[int], float] = 0.99,
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.0,
+        momentum: float | Callable[[int], float] = 0.0,
         centered: bool = False,
         maximize: bool = False,
         *,
@@ -91,10 +94,10 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-08,
-        weight_decay: float = 0.0,
+        lr: float | Callable[[int], float] = 0.001,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999),
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.0,
         amsgrad: bool = False,
         maximize: bool = False,
         *,
@@ -106,9 +109,9 @@ class Lion(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.0001,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        lr: float | Callable[[int], float] = 0.0001,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.99),
+        weight_decay: float | Callable[[int], float] = 0.0,
         maximize: bool = False,
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
@@ -119,10 +122,10 @@ class AdamW(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-08,
-        weight_decay: float = 0.01,
+        lr: float | Callable[[int], float] = 0.001,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999),
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.01,
         amsgrad: bool = False,
         maximize: bool = False,
         *,

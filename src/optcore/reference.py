@@ -128,7 +128,6 @@ def Lion(p, g, m, *, beta1, beta1_c, beta2, beta2_c, lr):
 # ------------------------------------------------------------------------------------------- one step
 
 
-
 def prelude(p: Any, g: Any, scale: Any, couple: Any, keep: Any) -> Values:
     """What happens to p and g before every rule (the kernels' is in _engine.pxd)."""
     g = scale * g
@@ -182,11 +181,8 @@ def noise(seed: int, step: int, offset: int, n: int, slot: int) -> Any:
 
 def to_bfloat16(values: Any, noise: Any) -> Any:
     """The bits of float32 values rounded stochastically: up with the probability of what is cut off."""
-    bits = values.view(np.uint32)
-    special = (bits & np.uint32(0x7F800000)) == np.uint32(0x7F800000)
-    nan = special & ((bits & np.uint32(0x7FFFFF)) != 0)
-    up = np.where(special, bits | np.where(nan, np.uint32(0x400000), np.uint32(0)), bits + noise)
-    return (up >> np.uint32(16)).astype(np.uint16)
+    up = (values.view(np.uint32) + noise) >> np.uint32(16)
+    return np.where(np.isnan(values), np.uint32(0x7FC0), up).astype(np.uint16)
 
 
 # ------------------------------------------------------------------------------------------- public functions
