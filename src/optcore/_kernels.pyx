@@ -12,20 +12,19 @@ Design:
      gradient) or raises an error that names the argument. The usual call pays for no explanation.
   e) Counts are Py_ssize_t. The GIL is released for the walk, while the buffers are held.
 """
-import sys
 from collections import defaultdict
 
 cimport cython
-from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
-                             PyObject_CheckBuffer, PyObject_GetBuffer)
+from cpython.buffer cimport PyBuffer_Release
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
 from libc.stdlib cimport qsort
-from libc.string cimport memset, strchr
+from libc.string cimport memset
 
 from libc.stdint cimport uint64_t
 
-from optcore._codecs cimport BFLOAT16, FLOAT16, FLOAT32, Format, bfloat16, noise_of, state_t, width
+from optcore._buffers cimport Interval, acquire, by_address, disjoint, format_of, same_shape
+from optcore._codecs cimport BFLOAT16, FLOAT32, Format, bfloat16, noise_of, state_t, width
 from optcore._engine cimport (LINE, MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span, span_fn, walk)
 from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
@@ -140,55 +139,7 @@ cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t tota
     if pace != NULL:
         learn(pace, way, start)
 
-# ---------------------------------------------------------------------------------------------- buffers
-
-
-cdef char native_order = c"<" if sys.byteorder == "little" else c">"
-
-
-cdef inline bint acquire(object x, Py_buffer* b, bint writable, int formats) except -1:
-    """Hold x as a C-contiguous, aligned float32 buffer; False (nothing held) if it is not one.
-
-    formats: 1 if bfloat16 (as its 16 bits, "H") will do as well, as for state; 2 if float16 ("e") too, as for a
-    gradient.
-    """
-    cdef const char* f
-    if not PyObject_CheckBuffer(x):
-        return False
-    try:
-        PyObject_GetBuffer(x, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-    except (BufferError, ValueError, TypeError):
-        return False
-    f = b.format
-    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == native_order):
-        f += 1
-    if (f != NULL and f[0] != 0 and f[1] == 0
-            and (f[0] == c"f" and b.itemsize == 4
-                 or b.itemsize == 2 and (f[0] == c"H" and formats >= 1 or f[0] == c"e" and formats >= 2))
-            and not <Py_ssize_t> b.buf & (b.itemsize - 1)):
-        return True
-    PyBuffer_Release(b)
-    return False
-
-
-cdef inline Format format_of(const Py_buffer* b) noexcept:
-    """The format of a buffer that was acquired."""
-    return FLOAT32 if b.itemsize == 4 else (FLOAT16 if strchr(b.format, c"e") != NULL else BFLOAT16)
-
-
-cdef inline bint same_shape(const Py_buffer* a, const Py_buffer* b) noexcept:
-    cdef int k
-    if a.ndim != b.ndim:
-        return False
-    for k in range(a.ndim):
-        if a.shape[k] != b.shape[k]:
-            return False
-    return True
-
-
-cdef inline bint disjoint(const Py_buffer* a, const Py_buffer* b) noexcept:
-    return (a.len == 0 or b.len == 0 or <char*> a.buf + a.len <= <char*> b.buf
-            or <char*> b.buf + b.len <= <char*> a.buf)
+# ---------------------------------------------------------------------------------------------- one tensor
 
 
 cdef int fill(float* to, tuple scalars, int rule) except -1:
@@ -263,17 +214,6 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     return good
 
 # ---------------------------------------------------------------------------------------------- many tensors
-
-
-cdef struct Interval:
-    char* low
-    char* high
-
-
-cdef int by_address(const void* a, const void* b) noexcept nogil:
-    cdef const Interval* x = <const Interval*> a
-    cdef const Interval* y = <const Interval*> b
-    return (x.low > y.low) - (x.low < y.low)
 
 
 @cython.final

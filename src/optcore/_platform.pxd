@@ -15,6 +15,12 @@ cdef extern from *:
     #endif
     #include <time.h>
 
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+      #define OPTCORE_LITTLE_ENDIAN 0
+    #else
+      #define OPTCORE_LITTLE_ENDIAN 1
+    #endif
+
     /* The shared library that serves OpenMP in this process, or NULL when there is none. */
     static const char* optcore_openmp_library(void) {
     #if defined(_OPENMP) && (defined(__unix__) || defined(__APPLE__))
@@ -48,6 +54,7 @@ cdef extern from *:
     """
     int omp_get_num_threads() noexcept nogil
     int OPENMP_DATE "OPTCORE_OPENMP"
+    bint LITTLE_ENDIAN "OPTCORE_LITTLE_ENDIAN"
     const char* ISA "OPTCORE_ISA"
     const char* COMPILER "OPTCORE_COMPILER"
     const char* FLAGS "OPTCORE_FLAGS"
