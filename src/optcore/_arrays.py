@@ -7,7 +7,7 @@ only read, is copied to C order if its strides differ (reading it in storage ord
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
@@ -112,12 +112,55 @@ def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
     return views
 
 
-def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[Interval]) -> Array:
-    """A usable view of one gradient, given its parameter's name and shape and, sorted, everything that is written."""
-    g = view(name, x, writable=False, formats=GRADIENT)
+def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[Interval], *,
+             writable: bool = False) -> Array:
+    """A usable view of one gradient, given its parameter's name and shape and, sorted, everything that is written.
+    writable: it is to be set to zero."""
+    g = view(name, x, writable=writable, formats=GRADIENT)
     check_shape(name, g, of, shape)
     low, high = bounds(g)
     nearest = bisect_right(written, low, key=itemgetter(1))         # the first interval that ends after g begins
     if low < high and nearest < len(written) and written[nearest][0] < high:
         raise _overlap(name, written[nearest][2])
     return g
+
+
+def allocate(p: Array, value: float, form: str) -> Array:
+    """A state array for p, filled with value, that meets cache lines at the same elements as p does: the walk
+    begins its chunks where p meets one."""
+    width = 2 if form == "bfloat16" else 4
+    raw = np.zeros(p.size * width + 64, np.uint8)
+    head = -bounds(p)[0] % 64 // 4
+    first = (-bounds(raw)[0] - width * head) % 64
+    a = raw[first:first + p.size * width].view(np.uint16 if width == 2 else np.float32).reshape(p.shape)
+    if value:
+        # bfloat16 to nearest: this is stored once, and has nothing to follow.
+        a[...] = (np.array([value], np.float32).view(np.uint32) + np.uint32(0x8000)) >> 16 if width == 2 else value
+    return a
+
+
+def _is_buffer(x: Any) -> bool:
+    try:
+        memoryview(x)
+    except (TypeError, BufferError):
+        return False
+    return True
+
+
+def is_array(x: Any) -> bool:
+    return not isinstance(x, (Mapping, list, tuple)) and (
+        isinstance(x, np.ndarray) or hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__")
+        or _is_buffer(x))
+
+
+def name_nonfinite(names: Sequence[str], arrays: Sequence[Array | None]) -> None:
+    """Raise the error that names the first infinity or NaN."""
+    for name, a in zip(names, arrays, strict=True):
+        if a is None:
+            continue
+        values = (a.astype(np.uint32) << np.uint32(16)).view(np.float32) if a.dtype == np.uint16 else a
+        good = np.isfinite(values)
+        if not good.all():
+            where = tuple(int(k) for k in np.argwhere(~good)[0])
+            raise FloatingPointError(f"{name} is {values[where]} at index {where if a.ndim != 1 else where[0]}; "
+                                     "nothing was changed")

@@ -19,6 +19,7 @@
 #      without decay does not make its gradient NaN; it is constant in the loop and costs a blend.
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
 
 from optcore._codecs cimport FLOAT32, Format, Noise, bfloat16, decode, encode, load, noise_at, noise_near, share, state_t, store, width
 from optcore._rules cimport rule_t, slots, update
@@ -49,6 +50,8 @@ cdef struct Tensor:
     const float* scalars    # PRELUDE floats, then the rule's struct
     Py_ssize_t n            # elements
     Py_ssize_t start        # elements of the tensors before this one
+    Py_ssize_t number       # which of its plan's tensors it is
+    bint clear              # set g to zero behind the loop
     uint64_t first          # number of this shard's first element in the whole tensor
     Noise noise             # of this tensor at this step
 
@@ -159,6 +162,8 @@ cdef inline void walk(const Tensor* tensors, Py_ssize_t count, Py_ssize_t total,
                 t.each(NULL, NULL, t, lo, stop)
             else:
                 converted(t, lo, stop)
+            if t.clear:
+                memset(<char*> t.g + lo * width(t.g_format), 0, (stop - lo) * width(t.g_format))
             lo = stop
             stop = lo + size
         low += 1

@@ -30,6 +30,7 @@ from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
 from optcore._rules cimport rule_t, slots
+from optcore._sums cimport blocks_of, pairwise, squares
 
 cdef enum:
     MAX_RULES = 64
@@ -51,7 +52,7 @@ def _enlist(rule_t blank, state_t form, str name, fields):
     cdef int k = NAMES.index(name)
     SLOTS[k] = slots(&blank)
     FIELDS[k] = sizeof(blank) // sizeof(float)
-    if k >= MAX_RULES or PRELUDE + FIELDS[k] > MAX_SCALARS or SLOTS[k] > MAX_SLOTS:
+    if k >= MAX_RULES - 1 or PRELUDE + FIELDS[k] > MAX_SCALARS or SLOTS[k] > MAX_SLOTS:
         raise SystemError(f"{name} has more scalars or state than the engine makes room for")
     SPANS[k][state_t is bfloat16] = <span_fn> <void*> span[rule_t, state_t]
 
@@ -84,7 +85,7 @@ cdef bint default_is_ours = False       # True: nobody asked for this number, so
 cdef bint forked = False
 cdef Py_ssize_t grain = 1024            # elements; a cut between threads falls on a multiple of it
 cdef Py_ssize_t team_from = 16384       # elements; less work than this never enters OpenMP
-cdef Pace paces[MAX_RULES][64]
+cdef Pace paces[MAX_RULES][64]           # the last row is that of the sums
 
 
 def set_default_threads(int n, bint ours):
@@ -111,33 +112,78 @@ def _tune(*, Py_ssize_t grain_elements=1024, Py_ssize_t team_from_elements=16384
     team_from = team_from_elements
 
 
-cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) noexcept:
-    """The walk, serial or in one parallel region. num_threads 0: the default."""
-    cdef Py_ssize_t grain_now = grain
-    cdef Pace* pace = NULL
-    cdef int threads = num_threads, way = 1, log2 = 0
-    cdef double start = 0
+cdef int team(int num_threads, Py_ssize_t total, Pace* pace, int* way) noexcept:
+    """How many threads a walk over `total` elements takes. num_threads 0: the default, by `pace` if it is ours;
+    way[0] is then what learn() is to be told, else -1."""
+    cdef int threads = num_threads
+    way[0] = -1
+    if forked or total < team_from:
+        return 1
     if threads == 0:
         threads = default_threads
-        if default_is_ours and threads > 1 and total >= team_from and not forked:
-            while total >> (log2 + 1):
-                log2 += 1
-            pace = &paces[rule][log2]
-            way = choose(pace)
-    if forked or total < team_from or way == 0:
-        threads = 1
+        if default_is_ours and threads > 1:
+            way[0] = choose(pace)
+            if way[0] == 0:
+                return 1
+    return threads
+
+
+cdef inline int log2(Py_ssize_t n) noexcept:
+    cdef int k = 0
+    while n >> (k + 1):
+        k += 1
+    return k
+
+
+cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) noexcept:
+    """The walk, serial or in one parallel region."""
+    cdef Py_ssize_t grain_now = grain
+    cdef Pace* pace = &paces[rule][log2(total)]
+    cdef int way
+    cdef int threads = team(num_threads, total, pace, &way)
+    cdef double start = 0
     with nogil:
-        if pace != NULL:
+        if way >= 0:
             start = seconds()
         if threads == 1:
             walk(tensors, count, total, grain_now, 0, 1)
         else:
             with parallel(num_threads=threads):
                 walk(tensors, count, total, grain_now, threadid(), omp_get_num_threads())
-        if pace != NULL:
+        if way >= 0:
             start = seconds() - start
-    if pace != NULL:
+    if way >= 0:
         learn(pace, way, start)
+
+
+cdef double sum_of_squares(const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) except? -1:
+    """Of all gradients, in a fixed shape."""
+    cdef Pace* pace = &paces[MAX_RULES - 1][log2(total)]
+    cdef Py_ssize_t blocks = 0, i
+    cdef int way
+    cdef int threads = team(num_threads, total, pace, &way)
+    cdef double start = 0, result
+    cdef double* sums
+    for i in range(count):
+        blocks += blocks_of(&tensors[i])
+    sums = <double*> PyMem_Calloc(blocks + 1, sizeof(double))
+    if sums == NULL:
+        raise MemoryError
+    with nogil:
+        if way >= 0:
+            start = seconds()
+        if threads == 1:
+            squares(tensors, count, sums, blocks, 0, 1)
+        else:
+            with parallel(num_threads=threads):
+                squares(tensors, count, sums, blocks, threadid(), omp_get_num_threads())
+        result = pairwise(sums, blocks)
+        if way >= 0:
+            start = seconds() - start
+    PyMem_Free(sums)
+    if way >= 0:
+        learn(pace, way, start)
+    return result
 
 # ---------------------------------------------------------------------------------------------- one tensor
 
@@ -213,137 +259,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             PyBuffer_Release(&held[k])
     return good
 
-# ---------------------------------------------------------------------------------------------- many tensors
-
-
-@cython.final
-cdef class Plan:
-    """The parameters and state of many tensors, held ready; `step` brings the gradients.
-
-    rows: a (p, state...) tuple of writable arrays for each tensor. They stay exported while the plan lives, so
-    they can be neither freed nor resized under it. No two of them may overlap. numbers: what each tensor adds to
-    the seed of the noise.
-    """
-    cdef int rule
-    cdef bint busy
-    cdef Py_ssize_t count, acquired, intervals, width
-    cdef Tensor* tensors        # as they stand, without gradients
-    cdef Tensor* active         # those of this step
-    cdef Py_buffer* held        # p and state, `width` for each tensor
-    cdef Py_buffer* grads
-    cdef Interval* taken        # every writable byte, sorted
-    cdef float* scalars         # MAX_SCALARS for each block
-    cdef uint64_t* numbers      # what each tensor adds to the seed
-
-    def __cinit__(self, int rule, list rows, list numbers):
-        cdef Py_ssize_t i, k
-        cdef Py_buffer* b
-        cdef tuple row
-        self.rule = rule
-        self.count = len(rows)
-        self.width = 1 + SLOTS[rule]
-        self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
-        self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
-        self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
-        self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
-        self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
-        self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
-        self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
-        if not (self.numbers and self.tensors and self.active and self.held and self.grads and self.taken and self.scalars):
-            raise MemoryError
-        for i in range(self.count):
-            self.numbers[i] = numbers[i]
-            row = rows[i]
-            if len(row) != self.width:
-                raise ValueError(f"{NAMES[rule]} keeps {self.width - 1} state arrays, row {i} has {len(row) - 1}")
-            for k in range(self.width):
-                b = &self.held[self.acquired]
-                if not acquire(row[k], b, True, 1 if k else 0):
-                    raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
-                self.acquired += 1
-                if not same_shape(&self.held[i * self.width], b):
-                    raise ValueError(f"array {k} of row {i} has another shape than the parameter")
-                place(&self.tensors[i], k + 1 if k else 0, b)
-                if b.len:
-                    self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
-                    self.intervals += 1
-        qsort(self.taken, self.intervals, sizeof(Interval), by_address)
-        for i in range(1, self.intervals):
-            if self.taken[i].low < self.taken[i - 1].high:
-                raise ValueError("two of the arrays to be written overlap")
-
-    def __dealloc__(self):
-        cdef Py_ssize_t i
-        for i in range(self.acquired):
-            PyBuffer_Release(&self.held[i])
-        PyMem_Free(self.tensors)
-        PyMem_Free(self.active)
-        PyMem_Free(self.held)
-        PyMem_Free(self.grads)
-        PyMem_Free(self.taken)
-        PyMem_Free(self.scalars)
-        PyMem_Free(self.numbers)
-
-    cdef bint free_of(self, const Py_buffer* g) noexcept:
-        """Whether no byte of g is one that the plan writes."""
-        cdef Py_ssize_t low = 0, high = self.intervals, mid
-        while low < high:                       # the first interval that ends after g begins
-            mid = (low + high) // 2
-            if self.taken[mid].high > <char*> g.buf:
-                high = mid
-            else:
-                low = mid + 1
-        return g.len == 0 or low == self.intervals or self.taken[low].low >= <char*> g.buf + g.len
-
-    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0):
-        """Update every tensor whose gradient is not None, in one walk.
-
-        blocks: (step, scalars) pairs; which[i] says which of them tensor i takes. Tensor i's noise has the seed
-        seed + numbers[i]. Returns how many tensors were updated; -1, with nothing changed, when a gradient is not usable
-        as it stands.
-        """
-        cdef Py_ssize_t i, k, n = 0, total = 0, block
-        cdef bint good = True
-        cdef Tensor* t
-        if len(grads) != self.count or len(which) != self.count or len(blocks) > self.count:
-            raise ValueError(f"{self.count} gradients and as many block numbers are needed, got {len(grads)} "
-                             f"and {len(which)} with {len(blocks)} blocks")
-        if self.busy:
-            raise RuntimeError("this optimizer is in the middle of a step in another thread")
-        self.busy = True
-        try:
-            for k in range(len(blocks)):
-                fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
-            for i in range(self.count):
-                if grads[i] is None:
-                    continue
-                if not acquire(grads[i], &self.grads[n], False, 2):
-                    good = False
-                    break
-                t = &self.active[n]
-                t[0] = self.tensors[i]
-                place(t, 1, &self.grads[n])
-                settle(t, self.rule)
-                n += 1
-                if not (same_shape(&self.held[i * self.width], &self.grads[n - 1])
-                        and self.free_of(&self.grads[n - 1])):
-                    good = False
-                    break
-                block = which[i]
-                if not 0 <= block < len(blocks):
-                    raise ValueError(f"which[{i}] is {block}, there are {len(blocks)} blocks")
-                t.scalars = self.scalars + block * MAX_SCALARS
-                if t.state_in_loop or not t.plain:
-                    t.noise = noise_of(seed + self.numbers[i], blocks[block][0])
-                t.start = total
-                total += t.n
-            if good:
-                run(self.rule, self.active, n, total, num_threads)
-        finally:
-            for k in range(n):
-                PyBuffer_Release(&self.grads[k])
-            self.busy = False
-        return n if good else -1
+include "_plan.pxi"
 
 # ---------------------------------------------------------------------------------------------- the machine
 

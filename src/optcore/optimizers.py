@@ -1,362 +1,15 @@
-"""The optimizer classes, made from the table: parameter groups, state, one walk over all tensors a step.
-
-Owns what lasts between steps. All arithmetic is below: which rule a group means and its scalars come from
-_specs.py, the walk from the kernels. A step checks every setting and every gradient before the first change.
-"""
+"""The optimizer classes, made from the table."""
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from optcore import _arrays, _files, _kernels, _threads
-from optcore._arrays import Array
-from optcore._specs import FAMILIES, RULES, Family, Rule, explain, whole
-from optcore._walks import Walk
-from optcore.reference import to_bfloat16
-
-
-def _allocate(p: Array, value: float, form: str) -> Array:
-    """A state array for p, filled with value, that meets cache lines at the same elements as p does: the walk
-    begins its chunks where p meets one."""
-    width = 2 if form == "bfloat16" else 4
-    raw = np.zeros(p.size * width + 64, np.uint8)
-    head = -_arrays.bounds(p)[0] % 64 // 4
-    first = (-_arrays.bounds(raw)[0] - width * head) % 64
-    a = raw[first:first + p.size * width].view(np.uint16 if width == 2 else np.float32).reshape(p.shape)
-    if value:
-        a[...] = to_bfloat16(np.float32([value]), np.uint32(0x8000)) if width == 2 else value
-    return a
-
-
-def _is_buffer(x: Any) -> bool:
-    try:
-        memoryview(x)
-    except (TypeError, BufferError):
-        return False
-    return True
-
-
-def _is_array(x: Any) -> bool:
-    return not isinstance(x, (Mapping, list, tuple)) and (
-        isinstance(x, np.ndarray) or hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__")
-        or _is_buffer(x))
-
-
-class Optimizer:
-    """What all optimizer classes share. Not used by itself; see optcore.Adam and its siblings."""
-
-    family: ClassVar[Family]
-
-    def _set_up(self, params: Any, settings: dict[str, Any], state_dtype: str | Mapping[str, str], seed: int) -> None:
-        self.defaults: dict[str, Any] = settings
-        self._seed = whole("seed", seed, least=0)
-        self._forms = self._formats(state_dtype)        # the storage format of each state array, by torch's name
-        self.param_groups: list[dict[str, Any]] = []
-        self._params: list[Array] = []
-        self._names: list[str] | None = None
-        self._labels: list[str] = []
-        self._steps: list[int] = []                     # taken by each tensor
-        self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
-        self._walks: list[Walk] = []
-        self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
-        self._turn = [None]                             # empty while a step is being made; list.pop is atomic
-        groups = params if isinstance(params, (list, tuple)) and params and all(
-            isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
-        for group in groups:
-            self.add_param_group(group)
-        if not self._params and groups[0]["params"] is params:
-            raise ValueError("params: it is empty")
-
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{k}={v!r}" for k, v in self.defaults.items())
-        return (f"{type(self).__name__}({settings}): {len(self._params)} tensors, "
-                f"{sum(p.size for p in self._params)} parameters, {len(self.param_groups)} groups")
-
-    # -------------------------------------------------------------------------------- parameters and settings
-
-    def _formats(self, state_dtype: str | Mapping[str, str]) -> dict[str, str]:
-        keys = self.family.keys()
-        if not isinstance(state_dtype, Mapping):
-            state_dtype = dict.fromkeys(keys, state_dtype)
-        for key, form in state_dtype.items():
-            if key not in keys:
-                raise ValueError(f"state_dtype: {key!r} is no state of {type(self).__name__}; it has {', '.join(keys)}")
-            if form not in _arrays.STATE:
-                raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
-        return {**dict.fromkeys(keys, "float32"), **state_dtype}
-
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add parameters, with settings of their own where they are given.
-
-        group: {"params": array, list of arrays or dict of arrays, setting: value, ...}. Parameters are given by
-        name (dicts) in all groups or in none. Raises before anything is added.
-        """
-        settings = {k: v for k, v in group.items() if k != "params"}
-        for k in settings:
-            if k not in self.defaults:
-                raise TypeError(f"{k!r} is no setting of {type(self).__name__}; it has {', '.join(self.defaults)}")
-        settings = {**self.defaults, **settings}
-        self._scalars(settings, 1)
-
-        params = group["params"]
-        names: list[str] | None = None
-        if isinstance(params, Mapping):
-            names, arrays = [str(n) for n in params], list(params.values())
-        elif _is_array(params):
-            arrays = [params]
-        elif isinstance(params, (Sequence, Iterator)) and not isinstance(params, str):
-            arrays = list(params)
-        else:
-            raise TypeError(f"params: an array, a list or a dict of arrays is needed, got {type(params).__name__}")
-        if self._params and (names is None) != (self._names is None):
-            raise ValueError("params: give the parameters of all groups by name, or of none")
-        first = len(self._params)
-        labels = [f"params[{n!r}]" for n in names] if names is not None else [
-            f"params[{first + k}]" for k in range(len(arrays))]
-        for label in labels:
-            if label in self._labels:
-                raise ValueError(f"{label} is in two groups")
-        views = [_arrays.view(label, a, writable=True) for label, a in zip(labels, arrays, strict=True)]
-        _arrays.intervals([*self._labels, *labels], [*self._params, *views])
-
-        self._params += views
-        self._labels += labels
-        if names is not None:
-            self._names = [*(self._names or []), *names]
-        self._steps += [0] * len(views)
-        self._state += [{} for _ in views]
-        self.param_groups.append({"params": views, **settings})
-        self._meaning = None
-
-    def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
-        """The scalars of a group's rule, after checking every setting."""
-        try:
-            explain(group, self.family.domains, step)
-            name, values = self.family.pick(group)
-        except (TypeError, ValueError) as e:
-            betas = group.get("betas", (0, 0))
-            if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-                raise ValueError(f"betas={betas!r}: two numbers are needed") from None
-            raise e
-        return RULES[name].scalars(step, *values)
-
-    # -------------------------------------------------------------------------------------------- the step
-
-    def step(self, grads: Any, *, num_threads: int | None = None) -> None:
-        """Update all parameters in place, in one walk.
-
-        grads: as the parameters were given: a dict by the same names, a list in the same order (over all groups),
-        or one array. None in place of an array leaves that parameter and its state as they are.
-        num_threads: threads for this call (default: see optcore.get_num_threads).
-
-        Raises TypeError or ValueError, naming the argument, before anything is changed.
-        """
-        try:
-            self._turn.pop()
-        except IndexError:
-            raise RuntimeError("this optimizer is in the middle of a step in another thread") from None
-        try:
-            self._step(grads, num_threads)
-        finally:
-            self._turn.append(None)
-
-    def _step(self, grads: Any, num_threads: int | None) -> None:
-        flat = self._flat(grads)
-        threads = 0 if num_threads is None else _threads.checked(num_threads)
-        pick = self.family.pick
-        try:
-            meant = [pick(group) for group in self.param_groups]
-        except Exception:
-            for group in self.param_groups:     # the same error, or one that names the setting
-                self._scalars(group, 1)
-            raise
-        meaning = [name for name, _ in meant]
-        if meaning != self._meaning:            # new state is seen from outside: nothing may be refused after it
-            for number, t in set(self._coming(meaning)):
-                self._scalars(self.param_groups[number], t)
-            flat = self._checked(flat)
-            self._prepare(meaning)
-        calls = [(walk, *walk.blocks(meant, flat)) for walk in self._walks]
-        if len(calls) > 1:                      # a refusal by the second walk would come after the first one's work
-            flat = self._checked(flat)
-        for walk, blocks, which in calls:
-            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed)
-            if stepped < 0:
-                flat = self._checked(flat)
-                stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed)
-                if stepped < 0:
-                    raise AssertionError("the kernels refused gradients that passed every check")
-            walk.count(stepped, flat)
-
-    def _flat(self, grads: Any) -> list[Any]:
-        """The gradients as a list in the order of the parameters."""
-        if self._names is not None:
-            if not isinstance(grads, Mapping):
-                raise TypeError(f"grads: a dict by the parameters' names is needed, got {type(grads).__name__}")
-            try:
-                flat = [grads[n] for n in self._names]
-            except KeyError as e:
-                raise ValueError(f"grads: {e.args[0]!r} is missing (None leaves a parameter as it is)") from None
-            if len(grads) != len(flat):
-                unknown = next(n for n in grads if n not in self._names)
-                raise ValueError(f"grads: there is no parameter {unknown!r}")
-            return flat
-        if isinstance(grads, (list, tuple)):
-            if len(grads) != len(self._params):
-                raise ValueError(f"grads: {len(self._params)} are needed, one for each parameter, got {len(grads)}")
-            return grads if isinstance(grads, list) else list(grads)
-        if len(self._params) == 1 and not isinstance(grads, Mapping):
-            return [grads]
-        raise TypeError(f"grads: a list of {len(self._params)} arrays is needed, got {type(grads).__name__}")
-
-    def _checked(self, flat: list[Any]) -> list[Any]:
-        """Usable views of all gradients, or the error that names the first that cannot be used."""
-        labels, arrays = list(self._labels), list(self._params)
-        for label, state in zip(self._labels, self._state, strict=True):
-            labels += [f"the state of {label}"] * len(state)
-            arrays += state.values()
-        written = _arrays.intervals(labels, arrays)
-        return [None if g is None else _arrays.gradient(
-                    label.replace("params", "grads", 1), g, label, p.shape, written)
-                for g, label, p in zip(flat, self._labels, self._params, strict=True)]
-
-    def _prepare(self, meaning: list[str]) -> None:
-        """Allocate the state that the groups' rules need, and lay out the walks, one for each kernel."""
-        self._settle()
-        gathered: dict[str, tuple[Rule, list[tuple[Array, ...]], list[int], list[int]]] = {}
-        i = 0
-        for number, (group, name) in enumerate(zip(self.param_groups, meaning, strict=True)):
-            rule = RULES[name]
-            _, rows, members, groups = gathered.setdefault(rule.kernel, (rule, [], [], []))
-            for p in group["params"]:
-                state = self._state[i]
-                for key in rule.keys:
-                    if key not in state:
-                        if not state:
-                            self._steps[i] = 0          # as in torch, steps count from the first state on
-                        state[key] = _allocate(p, group.get(self.family.fill.get(key, ""), 0.0), self._forms[key])
-                rows.append((p, *(state[key] for key in rule.keys)))
-                members.append(i)
-                groups.append(number)
-                i += 1
-        self._walks = [Walk(*x, self._steps) for x in gathered.values() if x[2]]
-        self._meaning = meaning
-
-    def _coming(self, meaning: list[str]) -> list[tuple[int, int]]:
-        """For each tensor its group's number and the step that it would take now, by a rule of these names."""
-        self._settle()
-        keys = [(number, RULES[name].keys) for number, (group, name) in enumerate(
-            zip(self.param_groups, meaning, strict=True)) for _ in group["params"]]
-        return [(number, 1 if needed and not state else t + 1)       # as in _prepare: steps count from state on
-                for (number, needed), state, t in zip(keys, self._state, self._steps, strict=True)]
-
-    def _settle(self) -> None:
-        """Bring the count of steps of every tensor up to date."""
-        for walk in self._walks:
-            walk.settle()
-            for i, t in zip(walk.members, walk.steps, strict=True):
-                self._steps[i] = t
-
-    # ------------------------------------------------------------------------------------------- the state
-
-    @property
-    def state(self) -> tuple[Mapping[str, Any], ...]:
-        """For each parameter its state: "step" and arrays by torch's names. The arrays may be changed in place."""
-        self._settle()
-        return tuple(MappingProxyType({"step": t, **s}) for t, s in zip(self._steps, self._state, strict=True))
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of everything that lasts: {"state": {number: {...}}, "param_groups": [...]}, laid out as torch's.
-
-        A parameter that has taken no step has no entry under "state".
-        """
-        self._settle()
-        groups, i = [], 0
-        for group in self.param_groups:
-            numbers = list(range(i, i + len(group["params"])))
-            i += len(numbers)
-            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
-            if self._names is not None:
-                groups[-1]["param_names"] = [self._names[k] for k in numbers]
-        return {"state": {k: {"step": t, **{n: a.copy() for n, a in s.items()}}
-                          for k, (t, s) in enumerate(zip(self._steps, self._state, strict=True)) if t},
-                "param_groups": groups}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over settings and state that `state_dict` gave, copying the arrays.
-
-        Raises before anything is changed if groups, names, shapes, dtypes or settings do not fit.
-        """
-        groups, states = state_dict["param_groups"], state_dict["state"]
-        mine = self.state_dict()["param_groups"]
-        if len(groups) != len(mine):
-            raise ValueError(f"param_groups: {len(mine)} groups are needed, got {len(groups)}")
-        new_settings = []
-        for k, (new, old) in enumerate(zip(groups, mine, strict=True)):
-            for what in ("params", "param_names"):
-                if len(new.get(what, ())) != len(old.get(what, ())) or (
-                        what == "param_names" and list(new.get(what, ())) != list(old.get(what, ()))):
-                    raise ValueError(f"param_groups[{k}][{what!r}] is {new.get(what)}, here it is {old.get(what)}")
-            settings = {n: v for n, v in new.items() if n not in ("params", "param_names")}
-            if settings.keys() != self.defaults.keys():
-                odd = sorted(settings.keys() ^ self.defaults.keys())
-                raise ValueError(f"param_groups[{k}]: missing or unknown settings {', '.join(odd)}")
-            self._scalars(settings, 1)
-            new_settings.append(settings)
-        order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
-        meaning = [self.family.pick(s)[0] for s in new_settings]
-        new_state: list[dict[str, Array]] = [{} for _ in self._params]
-        new_steps = [0] * len(self._params)
-        for number, entries in states.items():
-            if number not in order:
-                raise ValueError(f"state[{number!r}] belongs to no parameter")
-            i = order[number]
-            new_steps[i] = whole(f"state[{number!r}]['step']", entries["step"], least=0)
-            for key, x in entries.items():
-                if key == "step":
-                    continue
-                if key not in self._forms:
-                    raise ValueError(f"state[{number!r}][{key!r}] is no state of {type(self).__name__}")
-                label = f"state[{number!r}][{key!r}]"
-                a = _arrays.view(label, x, writable=False, formats=(self._forms[key],))
-                _arrays.check_shape(label, a, self._labels[i], self._params[i].shape)
-                new_state[i][key] = _allocate(self._params[i], 0.0, self._forms[key])
-                new_state[i][key][...] = a
-        for group, settings in zip(self.param_groups, new_settings, strict=True):
-            group.update(settings)
-        self._state, self._steps, self._walks = new_state, new_steps, []
-        self._prepare(meaning)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write settings and state (not the parameters) to a file in safetensors format, with a checksum.
-
-        However this ends, in an error or with the process killed, `path` is then the whole old file or the whole
-        new one. Needs the safetensors library: pip install optcore[save].
-        Raises ValueError for a setting that a file cannot hold, OSError if the file cannot be written.
-        """
-        _files.save(path, self.state_dict(), self.family.name)
-
-    def load(self, path: str | os.PathLike[str]) -> None:
-        """Take over settings and state that `save` wrote; the next steps are those that the saved one would make.
-
-        Raises before anything is changed: ValueError, naming the file, if it is damaged, of another class or does
-        not fit these parameters; OSError if it cannot be read.
-        """
-        saved = _files.load(path, self.family.name)
-        try:
-            self.load_state_dict(saved)
-        except (TypeError, ValueError) as e:
-            raise ValueError(f"{os.fsdecode(path)}: {e}") from e
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Walks hold addresses; they are laid out again at the next step.
-        self._settle()
-        return {**self.__dict__, "_walks": [], "_meaning": None, "_turn": [None]}
+from optcore import _kernels
+from optcore._optimizer import Optimizer
+from optcore._specs import FAMILIES, RULES, Family
 
 
 class _Lookahead(Optimizer):
@@ -395,10 +48,11 @@ class _Lookahead(Optimizer):
                 p[...] = before
             self._ahead = False
 
-    def step(self, grads: Any, *, num_threads: int | None = None) -> None:
+    def step(self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
+             zero_grads: bool = False) -> None:
         if self._ahead:
             raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
-        super().step(grads, num_threads=num_threads)
+        super().step(grads, num_threads=num_threads, max_norm=max_norm, zero_grads=zero_grads)
 
 
 _Lookahead.step.__doc__ = Optimizer.step.__doc__
@@ -408,7 +62,7 @@ def _docstring(family: Family) -> str:
     settings = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     return f"""{family.title}.
 
-    {family.name}(params, {settings}, *, state_dtype="float32", seed=0)
+    {family.name}(params, {settings}, *, state_dtype="float32", seed=0, nonfinite="propagate")
 
 Parameters
     params: an array, a list of arrays, a dict of arrays, or a list of groups {{"params": ..., setting: value}};
@@ -417,6 +71,9 @@ Parameters
     state_dtype: "float32", or "bfloat16" for half the memory and less traffic (rounded stochastically, kept as
         uint16); where state arrays shall differ, a dict such as {{"{next(iter(family.keys()))}": "bfloat16"}}.
     seed: fixes, with the tensor's number and the step, that rounding's noise.
+    nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
+        changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients
+        once more.
     the others: names, meaning and defaults of torch.optim; they may be changed between steps in `param_groups`,
         and a number may be a function of the step (see optcore.schedules).
 
@@ -433,8 +90,9 @@ def _make_class(family: Family) -> type[Optimizer]:
     arguments = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     scope: dict[str, Any] = {}
     settings = ", ".join(f"{k}={k}" for k in family.settings)
-    exec(f"def __init__(self, params, {arguments}, *, state_dtype='float32', seed=0):\n"
-         f"    self._set_up(params, dict({settings}), state_dtype, seed)\n", scope)
+    exec(f"def __init__(self, params, {arguments}, *, state_dtype='float32', seed=0, "
+         "nonfinite='propagate'):\n"
+         f"    self._set_up(params, dict({settings}), state_dtype, seed, nonfinite)\n", scope)
     init = scope["__init__"]
     init.__qualname__ = f"{family.name}.__init__"
     init.__module__ = __name__

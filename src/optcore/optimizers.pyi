@@ -24,7 +24,12 @@ class Optimizer:
     @property
     def state(self) -> tuple[Mapping[str, Any], ...]: ...
     def add_param_group(self, group: Mapping[str, Any]) -> None: ...
-    def step(self, grads: Any, *, num_threads: int | None = None) -> None: ...
+    nonfinite: str
+    skipped: int
+    grad_norm: float | None
+    def step(
+        self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None, zero_grads: bool = False,
+    ) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
     def save(self, path: str | os.PathLike[str]) -> None: ...
@@ -43,6 +48,7 @@ class SGD(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...
 
 class NesterovClassical(Optimizer):
@@ -56,6 +62,7 @@ class NesterovClassical(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...
     def lookahead(self) -> AbstractContextManager[None]: ...
 
@@ -72,6 +79,7 @@ class Adagrad(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -88,6 +96,7 @@ class RMSprop(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -103,6 +112,7 @@ class Adam(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -116,6 +126,7 @@ class Lion(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -131,4 +142,5 @@ class AdamW(Optimizer):
         *,
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
+        nonfinite: str = 'propagate',
     ) -> None: ...

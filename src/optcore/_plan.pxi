@@ -1,0 +1,183 @@
+# Many tensors held ready between steps. A part of _kernels.pyx, which includes it; a file of its own since it is the
+# one entry point that keeps something: the buffers of parameters and state.
+
+@cython.final
+cdef class Plan:
+    """The parameters and state of many tensors, held ready; `step` brings the gradients.
+
+    rows: a (p, state...) tuple of writable arrays for each tensor. They stay exported while the plan lives, so
+    they can be neither freed nor resized under it. No two of them may overlap. numbers: what each tensor adds to
+    the seed of the noise.
+    """
+    cdef int rule
+    cdef bint busy
+    cdef Py_ssize_t count, acquired, intervals, width, elements
+    cdef Tensor* tensors        # as they stand, without gradients
+    cdef Tensor* active         # those of this step
+    cdef Py_buffer* held        # p and state, `width` for each tensor
+    cdef Py_buffer* grads
+    cdef Interval* taken        # every writable byte, sorted
+    cdef Interval* cleared      # the gradients that a step is to clear
+    cdef float* scalars         # MAX_SCALARS for each block
+    cdef uint64_t* numbers      # what each tensor adds to the seed
+
+    def __cinit__(self, int rule, list rows, list numbers):
+        cdef Py_ssize_t i, k
+        cdef Py_buffer* b
+        cdef tuple row
+        self.rule = rule
+        self.count = len(rows)
+        self.width = 1 + SLOTS[rule]
+        self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
+        self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
+        self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
+        self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
+        self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
+        self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
+        self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
+        self.cleared = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
+        if not (self.numbers and self.cleared and self.tensors and self.active and self.held and self.grads and self.taken and self.scalars):
+            raise MemoryError
+        for i in range(self.count):
+            self.numbers[i] = numbers[i]
+            row = rows[i]
+            if len(row) != self.width:
+                raise ValueError(f"{NAMES[rule]} keeps {self.width - 1} state arrays, row {i} has {len(row) - 1}")
+            for k in range(self.width):
+                b = &self.held[self.acquired]
+                if not acquire(row[k], b, True, 1 if k else 0):
+                    raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
+                self.acquired += 1
+                if not same_shape(&self.held[i * self.width], b):
+                    raise ValueError(f"array {k} of row {i} has another shape than the parameter")
+                place(&self.tensors[i], k + 1 if k else 0, b)
+                if b.len:
+                    self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
+                    self.intervals += 1
+        qsort(self.taken, self.intervals, sizeof(Interval), by_address)
+        for i in range(1, self.intervals):
+            if self.taken[i].low < self.taken[i - 1].high:
+                raise ValueError("two of the arrays to be written overlap")
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.acquired):
+            PyBuffer_Release(&self.held[i])
+        PyMem_Free(self.tensors)
+        PyMem_Free(self.active)
+        PyMem_Free(self.held)
+        PyMem_Free(self.grads)
+        PyMem_Free(self.taken)
+        PyMem_Free(self.scalars)
+        PyMem_Free(self.numbers)
+        PyMem_Free(self.cleared)
+
+    cdef bint free_of(self, const Py_buffer* g) noexcept:
+        """Whether no byte of g is one that the plan writes."""
+        cdef Py_ssize_t low = 0, high = self.intervals, mid
+        while low < high:                       # the first interval that ends after g begins
+            mid = (low + high) // 2
+            if self.taken[mid].high > <char*> g.buf:
+                high = mid
+            else:
+                low = mid + 1
+        return g.len == 0 or low == self.intervals or self.taken[low].low >= <char*> g.buf + g.len
+
+    cdef Py_ssize_t gather(self, list grads, bint writable) except -2:
+        """Hold the gradients that are not None, and line up their tensors in `active`. Returns how many; -1 with
+        nothing held, when one is not usable as it stands."""
+        cdef Py_ssize_t i, k, n = 0, total = 0
+        cdef bint good = True
+        cdef Tensor* t
+        if len(grads) != self.count:
+            raise ValueError(f"{self.count} gradients are needed, got {len(grads)}")
+        for i in range(self.count):
+            if grads[i] is None:
+                continue
+            if not acquire(grads[i], &self.grads[n], writable, 2):
+                good = False
+                break
+            t = &self.active[n]
+            t[0] = self.tensors[i]
+            place(t, 1, &self.grads[n])
+            settle(t, self.rule)
+            t.number = i
+            t.start = total
+            total += t.n
+            n += 1
+            if not (same_shape(&self.held[i * self.width], &self.grads[n - 1])
+                    and self.free_of(&self.grads[n - 1])):
+                good = False
+                break
+        if good and writable:           # what is cleared for one tensor must not be another's gradient
+            for k in range(n):
+                self.cleared[k] = Interval(<char*> self.grads[k].buf, <char*> self.grads[k].buf + self.grads[k].len)
+            qsort(self.cleared, n, sizeof(Interval), by_address)
+            for k in range(1, n):
+                good = good and self.cleared[k].low >= self.cleared[k - 1].high
+        self.elements = total
+        if not good:
+            self.release(n)
+            return -1
+        return n
+
+    cdef void release(self, Py_ssize_t n) noexcept:
+        cdef Py_ssize_t k
+        for k in range(n):
+            PyBuffer_Release(&self.grads[k])
+
+    cdef void enter(self) except *:
+        if self.busy:
+            raise RuntimeError("this optimizer is in the middle of a step in another thread")
+        self.busy = True
+
+    def squares(self, list grads, int num_threads=0):
+        """The sum of squares of all gradients, in float64 and of a fixed shape; None when one is not usable as it
+        stands. Finite just if they all are."""
+        cdef Py_ssize_t n
+        self.enter()
+        try:
+            n = self.gather(grads, False)
+            if n < 0:
+                return None
+            try:
+                return sum_of_squares(self.active, n, self.elements, num_threads)
+            finally:
+                self.release(n)
+        finally:
+            self.busy = False
+
+    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint clear=False):
+        """Update every tensor whose gradient is not None, in one walk.
+
+        blocks: (step, scalars) pairs; which[i] says which of them tensor i takes. Tensor i's noise has the seed
+        seed + numbers[i]. clear: set the gradients to zero as they are walked over. Returns how many tensors were
+        updated; -1, with nothing changed, when a gradient is not usable as it stands.
+        """
+        cdef Py_ssize_t k, n, block
+        cdef Tensor* t
+        if len(which) != self.count or len(blocks) > self.count:
+            raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
+        self.enter()
+        try:
+            for k in range(len(blocks)):
+                fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
+            n = self.gather(grads, clear)
+            if n < 0:
+                return -1
+            try:
+                for k in range(n):
+                    t = &self.active[k]
+                    block = which[t.number]
+                    if not 0 <= block < len(blocks):
+                        raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
+                    t.scalars = self.scalars + block * MAX_SCALARS
+                    t.clear = clear
+                    if t.state_in_loop or not t.plain:
+                        t.noise = noise_of(seed + self.numbers[t.number], blocks[block][0])
+                run(self.rule, self.active, n, self.elements, num_threads)
+                return n
+            finally:
+                self.release(n)
+        finally:
+            self.busy = False

@@ -1,0 +1,78 @@
+# cython: cdivision=True
+# Sums of a fixed shape: the same bits at any number of threads.
+#
+# A tensor is summed in blocks of BLOCK elements from its first one, a block in LANES float64 lanes that are then
+# added in halves, and the blocks of all tensors, in their order, pairwise. Threads only share out the blocks.
+# The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
+
+from optcore._codecs cimport FLOAT32, decode, width
+from optcore._engine cimport Tensor
+
+cdef enum:
+    BLOCK = 1024
+    LANES = 16
+
+
+cdef inline double block_of_squares(const float* x, Py_ssize_t n) noexcept nogil:
+    cdef double[LANES] lane
+    cdef double value
+    cdef Py_ssize_t i, j
+    cdef Py_ssize_t whole = n // LANES * LANES      # what fills all lanes
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(n // LANES):
+        for j in range(LANES):
+            value = x[i * LANES + j]
+            lane[j] = lane[j] + value * value
+    for j in range(n - whole):
+        value = x[whole + j]
+        lane[j] = lane[j] + value * value
+    i = LANES // 2
+    while i:
+        for j in range(i):
+            lane[j] = lane[j] + lane[j + i]
+        i = i // 2
+    return lane[0]
+
+
+cdef inline Py_ssize_t blocks_of(const Tensor* t) noexcept nogil:
+    return (t.n + BLOCK - 1) // BLOCK
+
+
+cdef inline void squares(const Tensor* tensors, Py_ssize_t count, double* sums, Py_ssize_t blocks, Py_ssize_t k,
+                         Py_ssize_t parts) noexcept nogil:
+    """Share k of `parts` of the gradients' blocks: the sum of squares of each block into `sums`."""
+    cdef float[BLOCK] scratch
+    cdef Py_ssize_t begin = blocks // parts * k + min(k, blocks % parts)
+    cdef Py_ssize_t end = begin + blocks // parts + (1 if k < blocks % parts else 0)
+    cdef Py_ssize_t before = 0, block, first, n, i
+    cdef const Tensor* t
+    cdef const char* g
+    for i in range(count):
+        t = &tensors[i]
+        n = blocks_of(t)
+        block = max(begin - before, 0)
+        while block < n and before + block < end:
+            first = block * BLOCK
+            g = <const char*> t.g + first * width(t.g_format)
+            if t.g_format == FLOAT32:
+                sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> BLOCK, t.n - first))
+            else:
+                decode(t.g_format, g, scratch, min(<Py_ssize_t> BLOCK, t.n - first))
+                sums[before + block] = block_of_squares(scratch, min(<Py_ssize_t> BLOCK, t.n - first))
+            block += 1
+        before += n
+
+
+cdef inline double pairwise(double* x, Py_ssize_t n) noexcept nogil:
+    """Sum x in place: neighbours are added until one is left; an odd last one moves up as it is."""
+    cdef Py_ssize_t i
+    if n == 0:
+        return 0
+    while n > 1:
+        for i in range(n // 2):
+            x[i] = x[2 * i] + x[2 * i + 1]
+        if n % 2:
+            x[n // 2] = x[n - 1]
+        n = (n + 1) // 2
+    return x[0]
