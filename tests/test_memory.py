@@ -78,6 +78,32 @@ def walk_between_guards(isa):
                         assert around.size == arena.size - n and (around == CANARY).all()
 
 
+def walk_narrow_between_guards(isa):
+    """The same for two-byte formats: bfloat16 state in the loop, and gradients and mixed state through the scratch."""
+    module = _dispatch.load(isa)
+    module._tune(grain_elements=1, team_from_elements=0)
+    arenas = [between_guards(max(SIZES)) for _ in range(5)]
+    half = {np.float32: 0.5, np.float16: 0.5, np.uint16: 0x3F00}
+    for name, rule in RULES.items():
+        number = module.rule_index(rule.kernel)
+        scalars = rule.scalars(3, *(s.default for s in rule.all_settings))
+        for gradient, state in ((np.float32, np.uint16), (np.uint16, np.uint16), (np.float16, np.float32)):
+            kinds = [np.float32, gradient, *[state] * (len(rule.arrays) - 3), np.uint16][:len(rule.arrays)]
+            for n in SIZES:
+                for end in (False, True):
+                    arrays = []
+                    for arena, kind in zip(arenas, kinds, strict=False):
+                        whole = arena.view(kind)
+                        whole[:] = half[kind]
+                        arrays.append(whole[whole.size - n:] if end else whole[:n])
+                    print(isa, name, kinds, n, end, file=sys.stderr)
+                    assert module.apply(number, tuple(arrays), scalars, 1 + n % 3, 1, 3, 0)
+                    for arena, kind in zip(arenas, kinds, strict=False):
+                        whole = arena.view(kind)
+                        around = whole[:whole.size - n] if end else whole[n:]
+                        assert (around == half[kind]).all()
+
+
 def overstep():
     """What the kernels must not do: read one element past the last."""
     a = between_guards(1)
@@ -92,6 +118,13 @@ def run_alone(*argv):
 @pytest.mark.parametrize("isa", _dispatch.available())
 def test_nothing_outside_the_arrays_is_touched(isa):
     done = run_alone(isa)
+    assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
+    assert done.stdout == "walked\n"
+
+
+@pytest.mark.parametrize("isa", _dispatch.available())
+def test_nothing_outside_narrow_arrays_is_touched(isa):
+    done = run_alone("narrow", isa)
     assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
     assert done.stdout == "walked\n"
 
@@ -178,5 +211,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "overstep":
         overstep()
     else:
-        walk_between_guards(sys.argv[1])
+        walk_narrow_between_guards(sys.argv[2]) if sys.argv[1] == "narrow" else walk_between_guards(sys.argv[1])
         print("walked")

@@ -1,8 +1,8 @@
 # cython: cdivision=True
 # How one stored number becomes a float32 and back: one decode and one encode for each storage format.
 #
-# Owns the formats and the noise of stochastic rounding. A rule never sees a format: the engine decodes a chunk
-# into float32 in the first cache, walks it, and encodes what was written.
+# Owns the formats and the noise of stochastic rounding. A rule never sees a format: `load` and `store` stand in the
+# engine's loop for the formats that state has there, `decode` and `encode` around it for all others.
 #
 # Design:
 #   a) bfloat16 state is rounded stochastically. To nearest it would stop following: with beta2 = 0.999 a step

@@ -12,7 +12,8 @@
 #      streams of one allocator share that offset, so aligning p aligns them all. No bit depends on it.
 #   c) Chunks: what else is to be done to an element is done chunk by chunk, while it is in the first cache. A
 #      storage format other than float32 is such a stage: decode a chunk, run the float32 loop on it, encode. So a
-#      format is one decode and one encode, not one loop more for every rule.
+#      format is one decode and one encode, not one loop more for every rule. Only bfloat16 state has a loop of its
+#      own: apart from the division the hash that rounds it would cost as much again as the rest.
 #   d) The split is static: a thread meets the same elements at each step, and finds them in its own cache.
 #   e) The prelude is the same for every rule, so it stands here once: g is scaled (-1 to maximise), coupled
 #      weight decay joins it, decoupled decay shrinks p. `couple != 0` is asked so that an infinite parameter
@@ -21,7 +22,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from optcore._codecs cimport FLOAT32, Format, Noise, bfloat16, decode, encode, load, noise_at, noise_near, share, state_t, store, width
+from optcore._codecs cimport (FLOAT32, Format, Noise, bfloat16, decode, encode, load, noise_at, noise_near, share,
+                              state_t, store, width)
 from optcore._rules cimport rule_t, slots, update
 
 cdef enum:
@@ -36,11 +38,12 @@ cdef enum:
 cdef struct Tensor
 
 # The first two arguments only carry types, they are never read; pointers to structs are alike to the machine.
-ctypedef void (*span_fn)(const void* kind, const void* form, const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil
+ctypedef void (*span_fn)(const void* kind, const void* form, const Tensor* t, Py_ssize_t lo,
+                         Py_ssize_t hi) noexcept nogil
 
 cdef struct Tensor:
     void* p                 # IN/OUT
-    const void* g           # IN
+    const void* g           # IN; set to zero behind the loop if `clear`
     void* s[MAX_SLOTS]      # IN/OUT, the state in the row's order
     Format g_format
     Format s_format[MAX_SLOTS]
@@ -51,9 +54,10 @@ cdef struct Tensor:
     Py_ssize_t n            # elements
     Py_ssize_t start        # elements of the tensors before this one
     Py_ssize_t number       # which of its plan's tensors it is
-    bint clear              # set g to zero behind the loop
+    bint clear
     uint64_t first          # number of this shard's first element in the whole tensor
     Noise noise             # of this tensor at this step
+
 
 cdef inline void span(const rule_t* kind, const state_t* form, const Tensor* t, Py_ssize_t lo,
                       Py_ssize_t hi) noexcept nogil:
