@@ -106,6 +106,8 @@ def test_parameters_by_name_over_groups():
     assert_same_bits(w, want[0])
     assert_same_bits(b, want[1])
     assert opt.state_dict()["param_groups"][1]["param_names"] == ["b"]
+    numbered = oc.AdamW({0: want[0].copy(), (1, 2): want[1].copy()})
+    numbered.step({(1, 2): gb, 0: gw})
 
 
 @pytest.mark.parametrize("changes", [

@@ -1,4 +1,4 @@
-"""What is done in the same walk: clipping by the global norm, clearing gradients; and what a non-finite one does."""
+"""What is done in the same walk: clipping by the global norm, clearing gradients; what a non-finite one does; undo."""
 from __future__ import annotations
 
 import numpy as np
@@ -87,6 +87,41 @@ def test_gradients_are_cleared_in_the_walk_and_the_step_is_the_same(name, chosen
         assert not any(g.view(np.uint8 if g.ndim else g.dtype).any() for g in grads)
     for a, b in zip(mine, other, strict=True):
         assert_same_bits(a, b)
+
+
+@each_variation
+@pytest.mark.parametrize("form", ["float32", "bfloat16"])
+def test_undo_gives_the_previous_bits_back(name, chosen, form):
+    rng = np.random.default_rng(3)
+    mine = tensors(rng)
+    opt = getattr(oc, name)(mine, **chosen, state_dtype=form)
+    with pytest.raises(RuntimeError, match="undo"):
+        opt.undo()
+    for t in range(4):
+        grads = tensors(rng)
+        grads[t] = None
+        before = [p.copy() for p in mine], opt.state_dict()
+        opt.step(grads, undoable=True)
+        after = [p.copy() for p in mine], opt.state_dict()
+        opt.undo()
+        compare((mine, opt.state_dict()), before)
+        with pytest.raises(RuntimeError, match="undo"):
+            opt.undo()
+        opt.step(grads, undoable=t % 2 == 0)
+        compare((mine, opt.state_dict()), after)
+    with pytest.raises(RuntimeError, match="undo"):
+        opt.undo()                                          # the last step was not undoable
+
+
+def compare(got, want):
+    for a, b in zip(got[0], want[0], strict=True):
+        assert_same_bits(a, b)
+    assert repr(got[1]["param_groups"]) == repr(want[1]["param_groups"])
+    assert got[1]["state"].keys() == want[1]["state"].keys()
+    for i, entries in want[1]["state"].items():
+        assert entries.keys() == got[1]["state"][i].keys()
+        for k, x in entries.items():
+            np.testing.assert_array_equal(got[1]["state"][i][k], x)
 
 
 def fresh(**settings):

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
+
 from optcore import _arrays, _files, _threads
 from optcore._arrays import Array
 from optcore._specs import NONNEGATIVE, RULES, Family, Rule, Setting, explain, whole
@@ -37,12 +39,13 @@ class Optimizer:
         self._forms = self._formats(state_dtype)        # the storage format of each state array, by torch's name
         self.param_groups: list[dict[str, Any]] = []
         self._params: list[Array] = []
-        self._names: list[str] | None = None
+        self._names: list[Any] | None = None
         self._labels: list[str] = []
         self._steps: list[int] = []                     # taken by each tensor
         self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
         self._walks: list[Walk] = []
         self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
+        self._before: tuple[list[Array], list[Array], list[int]] | None = None      # what undo() needs
         self._turn = [None]                             # empty while a step is being made; list.pop is atomic
         groups = params if isinstance(params, (list, tuple)) and params and all(
             isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
@@ -83,9 +86,9 @@ class Optimizer:
         self._scalars(settings, 1)
 
         params = group["params"]
-        names: list[str] | None = None
+        names: list[Any] | None = None
         if isinstance(params, Mapping):
-            names, arrays = [str(n) for n in params], list(params.values())
+            names, arrays = list(params), list(params.values())
         elif _arrays.is_array(params):
             arrays = [params]
         elif isinstance(params, (Sequence, Iterator)) and not isinstance(params, str):
@@ -110,7 +113,7 @@ class Optimizer:
         self._steps += [0] * len(views)
         self._state += [{} for _ in views]
         self.param_groups.append({"params": views, **settings})
-        self._meaning = None
+        self._meaning = self._before = None
 
     def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         """The scalars of a group's rule, after checking every setting."""
@@ -127,7 +130,7 @@ class Optimizer:
     # -------------------------------------------------------------------------------------------- the step
 
     def step(self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
-             zero_grads: bool = False) -> None:
+             zero_grads: bool = False, undoable: bool = False) -> None:
         """Update all parameters in place, in one walk.
 
         grads: as the parameters were given: a dict by the same names, a list in the same order (over all groups),
@@ -137,6 +140,8 @@ class Optimizer:
         min(1, max_norm / (norm + 1e-6)), with their global Euclidean norm, which `grad_norm` then holds. They are
         read once more for it, and not changed.
         zero_grads: set the gradients to zero, while they are in the cache.
+        undoable: keep what undo() needs: a copy of parameters and state (Adam: 12 bytes a parameter), taken before
+        the step and held until the next one.
 
         Raises TypeError or ValueError, naming the argument, before anything is changed; under nonfinite="raise"
         FloatingPointError, naming gradient and index.
@@ -146,11 +151,12 @@ class Optimizer:
         except IndexError:
             raise RuntimeError("this optimizer is in the middle of a step in another thread") from None
         try:
-            self._step(grads, num_threads, max_norm, zero_grads)
+            self._step(grads, num_threads, max_norm, zero_grads, undoable)
         finally:
             self._turn.append(None)
 
-    def _step(self, grads: Any, num_threads: int | None, max_norm: float | None, zero_grads: bool) -> None:
+    def _step(self, grads: Any, num_threads: int | None, max_norm: float | None, zero_grads: bool,
+              undoable: bool) -> None:
         flat = self._flat(grads)
         threads = 0 if num_threads is None else _threads.checked(num_threads)
         if max_norm is not None:
@@ -176,6 +182,8 @@ class Optimizer:
             if factor is None:
                 return
             calls = [(walk, [(t, (x[0] * factor, *x[1:])) for t, x in blocks], which) for walk, blocks, which in calls]
+        if undoable or self._before is not None:
+            self._before = self._copy() if undoable else None
         for walk, blocks, which in calls:
             stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed, zero_grads)
             if stepped < 0:
@@ -184,6 +192,29 @@ class Optimizer:
                 if stepped < 0:
                     raise AssertionError("the kernels refused gradients that passed every check")
             walk.count(stepped, flat)
+
+    def _copy(self) -> tuple[list[Array], list[Array], list[int]]:
+        """All arrays that a step writes, copies of them (in the memory of the last ones), and the counts of steps."""
+        self._settle()
+        arrays = [*self._params, *(a for state in self._state for a in state.values())]
+        kept = self._before[1] if self._before is not None else []
+        if [a.shape for a in kept] != [a.shape for a in arrays] or [a.dtype for a in kept] != [a.dtype for a in arrays]:
+            kept = [np.empty_like(a) for a in arrays]
+        for copy, a in zip(kept, arrays, strict=True):
+            copy[...] = a
+        return arrays, kept, list(self._steps)
+
+    def undo(self) -> None:
+        """Take back the last step, to the bit: parameters, state and counts are what they were before it.
+
+        Raises RuntimeError if the last step was not made with undoable=True, or has been taken back.
+        """
+        if self._before is None:
+            raise RuntimeError("undo: the last step was not made with undoable=True, or has been taken back")
+        arrays, kept, self._steps = self._before
+        for a, copy in zip(arrays, kept, strict=True):
+            a[...] = copy
+        self._before, self._walks, self._meaning = None, [], None
 
     def _measure(self, flat: list[Any], threads: int, max_norm: float | None,
                  zero_grads: bool) -> tuple[list[Any], float | None]:
@@ -345,7 +376,7 @@ class Optimizer:
                 new_state[i][key][...] = a
         for group, settings in zip(self.param_groups, new_settings, strict=True):
             group.update(settings)
-        self._state, self._steps, self._walks = new_state, new_steps, []
+        self._state, self._steps, self._walks, self._before = new_state, new_steps, [], None
         self._prepare(meaning)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -372,4 +403,4 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # Walks hold addresses; they are laid out again at the next step.
         self._settle()
-        return {**self.__dict__, "_walks": [], "_meaning": None, "_turn": [None]}
+        return {**self.__dict__, "_walks": [], "_meaning": None, "_before": None, "_turn": [None]}

@@ -1,5 +1,5 @@
 # What the C compiler and the machine say: OpenMP, the processor's level, a clock, how this module was built.
-# The one file with C text in it, since each of these is a macro, a compiler builtin or a system call.
+# C text, since each of these is a macro, a compiler builtin or a system call.
 
 cdef extern from *:
     """

@@ -49,10 +49,10 @@ class _Lookahead(Optimizer):
             self._ahead = False
 
     def step(self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
-             zero_grads: bool = False) -> None:
+             zero_grads: bool = False, undoable: bool = False) -> None:
         if self._ahead:
             raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
-        super().step(grads, num_threads=num_threads, max_norm=max_norm, zero_grads=zero_grads)
+        super().step(grads, num_threads=num_threads, max_norm=max_norm, zero_grads=zero_grads, undoable=undoable)
 
 
 _Lookahead.step.__doc__ = Optimizer.step.__doc__
