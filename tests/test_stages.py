@@ -107,6 +107,11 @@ def test_undo_gives_the_previous_bits_back(name, chosen, form):
         compare((mine, opt.state_dict()), before)
         with pytest.raises(RuntimeError, match="undo"):
             opt.undo()
+        opt.step(grads, undoable=True)
+        with pytest.raises(ValueError, match="grads"):
+            opt.step([grads[0], *grads[:-1]], undoable=True)
+        opt.undo()                                          # a refused step does not count as one
+        compare((mine, opt.state_dict()), before)
         opt.step(grads, undoable=t % 2 == 0)
         compare((mine, opt.state_dict()), after)
     with pytest.raises(RuntimeError, match="undo"):
@@ -162,6 +167,9 @@ def test_non_finite_gradients(bad, form, where, max_norm):
         else:
             opt.step(grads, max_norm=max_norm)
             assert not np.isfinite(params[1][where]) or np.isnan(opt.state[1]["exp_avg"][where])
+            # As with torch: a NaN norm makes every gradient NaN, an infinite one clips all others to zero.
+            everywhere = max_norm is not None and np.isnan(bad)
+            assert np.isnan(params[0]).all() if everywhere else np.isfinite(params[0]).all()
 
 
 def test_large_but_finite_gradients_are_not_taken_for_infinite():

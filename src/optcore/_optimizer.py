@@ -182,8 +182,10 @@ class Optimizer:
             if factor is None:
                 return
             calls = [(walk, [(t, (x[0] * factor, *x[1:])) for t, x in blocks], which) for walk, blocks, which in calls]
-        if undoable or self._before is not None:
-            self._before = self._copy() if undoable else None
+        before = None
+        if undoable:
+            flat = self._checked(flat, zero_grads)      # a refused step must not cost the copy of the last one
+            before = self._copy()
         for walk, blocks, which in calls:
             stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed, zero_grads)
             if stepped < 0:
@@ -192,6 +194,7 @@ class Optimizer:
                 if stepped < 0:
                     raise AssertionError("the kernels refused gradients that passed every check")
             walk.count(stepped, flat)
+        self._before = before
 
     def _copy(self) -> tuple[list[Array], list[Array], list[int]]:
         """All arrays that a step writes, copies of them (in the memory of the last ones), and the counts of steps."""
@@ -233,7 +236,10 @@ class Optimizer:
                 if zero_grads and g is not None:
                     g[...] = 0
             return flat, None
-        return flat, 1.0 if max_norm is None or norm == 0 else min(1.0, max_norm / (norm + 1e-6))
+        if max_norm is None:
+            return flat, 1.0
+        factor = max_norm / (norm + 1e-6)
+        return flat, 1.0 if factor > 1.0 else factor    # not min(): as in torch, a NaN reaches every parameter
 
     def _flat(self, grads: Any) -> list[Any]:
         """The gradients as a list in the order of the parameters."""
