@@ -22,7 +22,7 @@ cdef inline bint acquire(object x, Py_buffer* b, bint writable, int formats) exc
         return False
     try:
         PyObject_GetBuffer(x, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-    except (BufferError, ValueError, TypeError):
+    except Exception:                   # whatever the exporter says: _arrays.py will ask again, and explain
         return False
     f = b.format
     if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == (c"<" if LITTLE_ENDIAN else c">")):

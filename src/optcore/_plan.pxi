@@ -36,7 +36,8 @@ cdef class Plan:
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
         self.cleared = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
-        if not (self.numbers and self.cleared and self.tensors and self.active and self.held and self.grads and self.taken and self.scalars):
+        if not (self.tensors and self.active and self.held and self.grads and self.taken and self.scalars
+                and self.numbers and self.cleared):
             raise MemoryError
         for i in range(self.count):
             self.numbers[i] = numbers[i]
