@@ -156,6 +156,8 @@ def test_non_finite_gradients(bad, form, where, max_norm):
         if policy == "skip":
             opt.step(grads, max_norm=max_norm)
             assert opt.skipped == 1 and everything(opt) == before
+            with pytest.raises(RuntimeError, match="undo"):
+                opt.undo()
             opt.step(grads, max_norm=max_norm, zero_grads=True)
             assert opt.skipped == 2 and everything(opt) == before and not any(g.any() for g in grads)
             opt.step(grads, max_norm=max_norm)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from optcore._formats import decode, to_bfloat16
+
 Array = npt.NDArray[Any]
 
 DLPACK_CPU = (1, 3)             # kDLCPU, kDLCUDAHost: memory that the processor addresses
@@ -135,7 +137,7 @@ def allocate(p: Array, value: float, form: str) -> Array:
     a = raw[first:first + p.size * width].view(np.uint16 if width == 2 else np.float32).reshape(p.shape)
     if value:
         # bfloat16 to nearest: this is stored once, and has nothing to follow.
-        a[...] = (np.array([value], np.float32).view(np.uint32) + np.uint32(0x8000)) >> 16 if width == 2 else value
+        a[...] = to_bfloat16(np.array([value], np.float32), np.uint32(0x8000)) if width == 2 else value
     return a
 
 
@@ -158,7 +160,7 @@ def name_nonfinite(names: Sequence[str], arrays: Sequence[Array | None]) -> None
     for name, a in zip(names, arrays, strict=True):
         if a is None:
             continue
-        values = (a.astype(np.uint32) << np.uint32(16)).view(np.float32) if a.dtype == np.uint16 else a
+        values = decode(a)
         good = np.isfinite(values)
         if not good.all():
             where = tuple(int(k) for k in np.argwhere(~good)[0])

@@ -96,7 +96,7 @@ cdef inline void span(const rule_t* kind, const state_t* form, const Tensor* t, 
 
 cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
     """Elements lo..hi, at most SCRATCH of them, of a tensor whose arrays the loop cannot all read as they are."""
-    cdef float[2 + MAX_SLOTS][SCRATCH] scratch
+    cdef float[1 + MAX_SLOTS][SCRATCH] scratch        # of g, then of the state
     cdef Tensor c = t[0]
     cdef Py_ssize_t n = hi - lo
     cdef int k
@@ -104,18 +104,18 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     c.p = <float*> t.p + lo
     c.g = <const char*> t.g + lo * width(t.g_format)
     if t.g_format != FLOAT32:
-        decode(t.g_format, c.g, scratch[1], n)
-        c.g = scratch[1]
+        decode(t.g_format, c.g, scratch[0], n)
+        c.g = scratch[0]
     for k in range(MAX_SLOTS):
         if t.s[k] != NULL:
             c.s[k] = <char*> t.s[k] + lo * width(t.s_format[k])
             if t.s_format[k] != FLOAT32 and not t.state_in_loop:
-                decode(t.s_format[k], c.s[k], scratch[2 + k], n)
-                c.s[k] = scratch[2 + k]
+                decode(t.s_format[k], c.s[k], scratch[1 + k], n)
+                c.s[k] = scratch[1 + k]
     t.each(NULL, NULL, &c, 0, n)
     for k in range(MAX_SLOTS):
         if t.s[k] != NULL and t.s_format[k] != FLOAT32 and not t.state_in_loop:
-            encode(t.s_format[k], scratch[2 + k], <char*> t.s[k] + lo * width(t.s_format[k]), n, &t.noise, k, c.first)
+            encode(t.s_format[k], scratch[1 + k], <char*> t.s[k] + lo * width(t.s_format[k]), n, &t.noise, k, c.first)
 
 
 cdef inline Py_ssize_t head(const Tensor* t) noexcept nogil:

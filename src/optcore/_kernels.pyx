@@ -18,10 +18,9 @@ cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
-
-from libc.stdint cimport uint64_t
 
 from optcore._buffers cimport Interval, acquire, by_address, disjoint, format_of, same_shape
 from optcore._codecs cimport BFLOAT16, FLOAT32, Format, bfloat16, noise_of, state_t, width
@@ -241,7 +240,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     memset(&t, 0, sizeof(t))
     try:
         while got < count and good:
-            good = acquire(arrays[got], &held[got], got != 1, min(got, 1) + (got == 1))
+            good = acquire(arrays[got], &held[got], got != 1, 0 if got == 0 else (2 if got == 1 else 1))
             if good:
                 got += 1
                 good = same_shape(&held[0], &held[got - 1])

@@ -180,6 +180,7 @@ class Optimizer:
         if max_norm is not None or self.nonfinite != "propagate":
             flat, factor = self._measure(flat, threads, max_norm, zero_grads)
             if factor is None:
+                self._before = None             # undo() takes back the last step asked for, not one before it
                 return
             calls = [(walk, [(t, (x[0] * factor, *x[1:])) for t, x in blocks], which) for walk, blocks, which in calls]
         before = None
