@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import random_arrays
-from optcore._specs import FAMILIES, FRACTION, NONNEGATIVE
+from optcore._specs import FAMILIES, FLAG, FRACTION, GROWING, NONNEGATIVE, RULES, SHRINKING
 
 SHAPE = (4, 6)
 REFUSED = (TypeError, ValueError)
@@ -36,6 +36,25 @@ def meanings():
 
 
 CLASSES = meanings()
+
+# Where a class takes a rule's setting in a tuple: under which name, and at which place.
+PLACES = {"beta1": ("betas", 0), "beta2": ("betas", 1), "beta3": ("betas", 2), "etaminus": ("etas", 0),
+          "etaplus": ("etas", 1), "step_size_min": ("step_sizes", 0), "step_size_max": ("step_sizes", 1)}
+
+
+def numbers_of(name):
+    """The numeric settings of a rule that its class takes too (Rprop, as torch's, takes no weight_decay)."""
+    taken = CLASSES[name][0].family.settings
+    return [s for s in RULES[name].all_settings
+            if s.domain != FLAG and PLACES.get(s.name, (s.name,))[0] in taken]
+
+
+def of_class(kind, setting, value):
+    """The name and value by which a class takes a setting of its rule; what shares a tuple with it as it is made."""
+    key, place = PLACES.get(setting, (setting, None))
+    if place is not None:
+        value = tuple(value if k == place else x for k, x in enumerate(kind.family.settings[key]))
+    return key, value
 
 
 def good_arrays(rule, shape=SHAPE, seed=0):
@@ -142,8 +161,10 @@ BAD_TARGET = {
 
 
 def bad_numbers(setting):
-    limit = {FRACTION: 1.0, NONNEGATIVE: 3.5e38}[setting.domain]
+    limit = {FRACTION: 1.0, SHRINKING: 1.0, NONNEGATIVE: 3.5e38, GROWING: 3.5e38}[setting.domain]
+    edges = {SHRINKING: [0.0, 0], GROWING: [0.0, 0.5, 1.0, 1]}.get(setting.domain, [-1.0])
     return st.one_of(
+        st.sampled_from(edges),
         st.floats(max_value=-1e-300), st.floats(min_value=limit), st.integers(max_value=-1),
         st.sampled_from([float("nan"), float("inf"), np.float32("nan"), 10**400, -10**400, "x", b"1", 1j, [0.1],
                          (0.1, 0.2), {}, object(), np.ones(2), np.full(1, 0.5), torch.ones(2)]))

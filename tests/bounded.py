@@ -11,8 +11,11 @@ z (1 + d) + e with |d| <= u and |e| <= half the smallest subnormal. If the opera
     x / y   (ex + |x/y| ey) / (|y| - ey)
     sqrt x  ex / sqrt x, and never more than sqrt ex
 and to each is added u (|z| + that) + e. The bounds are computed in float64 and enlarged by 1 % for that.
+A comparison says besides its outcome where that is sure; where it is not, the result may be either branch's.
 """
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,28 +66,51 @@ class Bounded:
         return self._made(q, spread)
 
     def __lt__(self, other):
-        return self.value < self._other(other).value
+        y = self._other(other)
+        spread = self.error + y.error
+        return Outcome(self.value < y.value, (np.abs(self.value - y.value) > spread) | (spread == 0))
 
     def __gt__(self, other):
-        return self.value > self._other(other).value
+        return self._other(other) < self
+
+    def __eq__(self, other):
+        """Asked of x and x, which differ just if x is a NaN."""
+        assert other is self
+        return ~np.isnan(self.value)
 
     def __ne__(self, other):
+        """Asked of scalars that are a flag, or decay of 0: rounding them does not change the outcome."""
         return self.value != self._other(other).value
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        assert ufunc is np.sqrt and method == "__call__" and not kwargs
+        assert method == "__call__" and not kwargs
+        if ufunc is np.absolute:
+            return Bounded(np.abs(self.value), self.error, self.u)
+        assert ufunc is np.sqrt
         root = np.sqrt(np.maximum(self.value, 0.0))
         with np.errstate(all="ignore"):
             spread = np.minimum(np.sqrt(self.error), np.where(root > 0, self.error / root, np.inf))
         return self._made(root, spread)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Of a comparison of exact values, and whether rounded ones must come out the same."""
+
+    true: np.ndarray
+    sure: np.ndarray
+
+
 def pick(condition, yes, no):
-    """Stands in for reference.pick, whose two uses are max(x, 0) and max(x, y): neither spreads its operands'
-    errors, even where rounding makes the other one larger."""
+    """Stands in for reference.pick."""
     whole = yes if isinstance(yes, Bounded) else no
     yes, no = whole._other(yes), whole._other(no)
-    return Bounded(np.where(condition, yes.value, no.value), np.maximum(yes.error, no.error), whole.u)
+    if not isinstance(condition, Outcome):
+        condition = Outcome(condition, True)
+    error = np.where(condition.true, yes.error, no.error)
+    with np.errstate(all="ignore"):
+        either = np.maximum(yes.error, no.error) + np.abs(yes.value - no.value)
+    return Bounded(np.where(condition.true, yes.value, no.value), np.where(condition.sure, error, either), whole.u)
 
 
 def sign(x):

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from optcore import reference
-from optcore._specs import FLAG, FRACTION, RULES
+from optcore._specs import FLAG, FRACTION, RULES, _condition
 
 # Around the widths of the vectors (4, 8, 16 floats), the head before alignment, the unrolled body, the chunk (4096).
 SIZES = st.one_of(
@@ -28,7 +28,8 @@ def settings_for(draw, rule):
         elif s.domain == FRACTION:
             values[s.name] = draw(st.sampled_from([0.0, s.default, 0.5, 0.999999]))
         else:
-            values[s.name] = draw(st.sampled_from([0.0, s.default, 1e-3, 0.37, 2.0]))
+            legal = filter(_condition(s.domain), [0.0, s.default, 1e-3, 0.37, 2.0])
+            values[s.name] = draw(st.sampled_from(list(legal)))
     return values
 
 
@@ -42,7 +43,7 @@ def placed(values, offset):
 
 
 def random_arrays(rule, n, rng, kind="normal"):
-    """(p, g, state...) for a rule. State that is a mean of squares is not negative, as it never is."""
+    """(p, g, state...) for a rule. State that is a mean of squares or a size is not negative, as it never is."""
     scale = {"normal": 1.0, "tiny": 1e-41, "huge": 1e30, "mixed": 1.0}[kind]
     arrays = [(rng.standard_normal(n) * scale).astype(np.float32) for _ in rule.arrays]
     if kind == "mixed" and n:
@@ -51,7 +52,7 @@ def random_arrays(rule, n, rng, kind="normal"):
             where = rng.random(n) < 0.3
             a[where] = rng.choice(special, int(where.sum()))
     for k, key in enumerate(rule.keys, start=2):
-        if "sq" in key or key in ("sum", "square_avg"):
+        if "sq" in key or key in ("sum", "acc_delta", "exp_inf", "step_size"):
             arrays[k] = np.abs(arrays[k])
     return arrays
 

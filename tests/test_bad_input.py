@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, CLASSES, SHAPE, bad_numbers, good_arrays, refuse
+from bad_arrays import (
+    BAD,
+    BAD_SHAPE,
+    BAD_TARGET,
+    CLASSES,
+    SHAPE,
+    bad_numbers,
+    good_arrays,
+    numbers_of,
+    of_class,
+    refuse,
+)
 from helpers import assert_same_bits, reference_step
 from optcore import _threads
 from optcore._specs import FAMILIES, FLAG, RULES
@@ -212,22 +223,17 @@ def test_classes_refuse_a_gradient_that_shares_an_element_and_take_its_neighbour
 @given(data=st.data())
 def test_classes_refuse_bad_settings(name, data):
     """In the constructor, and where a group's settings are changed later, before the first step or after it."""
-    rule, (kind, chosen) = RULES[name], CLASSES[name]
+    kind, chosen = CLASSES[name]
     opt, grads = build(name)
     twin, _ = build(name)
     if data.draw(st.booleans()):
         opt.step(grads)
         twin.step(grads)
     group = opt.param_groups[0]
-    for s in rule.all_settings:
-        if s.domain == FLAG:
-            continue
-        bad = data.draw(bad_numbers(s))
-        later = data.draw(bad_numbers(s).filter(lambda x: isinstance(x, (int, float, str))))
-        key = s.name
-        if s.name.startswith("beta"):
-            key, place = "betas", int(s.name[-1]) - 1
-            bad, later = ([x if k == place else 0.5 for k in range(2)] for x in (bad, later))
+    for s in numbers_of(name):
+        _, bad = of_class(kind, s.name, data.draw(bad_numbers(s)))
+        key, later = of_class(kind, s.name,
+                              data.draw(bad_numbers(s).filter(lambda x: isinstance(x, (int, float, str)))))
         refuse(s.name, [], kind, opt._params, **{**chosen, key: bad})
         before = group[key]
         group[key] = later
@@ -236,11 +242,21 @@ def test_classes_refuse_bad_settings(name, data):
     same_from_here(opt, twin, grads)
 
 
-@pytest.mark.parametrize("family", ["Adam", "AdamW"])
-@pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, 0.99, 0.999), "abc", {}])
-def test_betas_are_two_numbers(family, betas):
+TUPLES = [(name, key) for name, family in FAMILIES.items() for key, value in family.settings.items()
+          if isinstance(value, tuple)]
+
+
+@pytest.mark.parametrize("name, key", TUPLES)
+@pytest.mark.parametrize("bad", [0.9, None, (0.9,), (0.9, 0.99, 0.999, 0.9999), "abc", {}])
+def test_a_tuple_of_another_length_is_named(name, key, bad):
     w = np.ones(3, np.float32)
-    refuse("betas", [w], getattr(oc, family), [w], betas=betas)
-    opt = getattr(oc, family)([w])
-    opt.param_groups[0]["betas"] = betas
-    refuse_by(opt, "betas", [w], opt.step, [w.copy()])
+    refuse(key, [w], getattr(oc, name), [w], **{key: bad})
+    opt = getattr(oc, name)([w])
+    opt.param_groups[0][key] = bad
+    refuse_by(opt, key, [w], opt.step, [w.copy()])
+
+
+def test_rprop_reads_its_first_step_size_once_and_checks_it():
+    w = np.ones(3, np.float32)
+    for bad in (-1.0, "x", lambda t: 0.1):
+        refuse("lr", [w], oc.Rprop, [w], lr=bad)

@@ -20,7 +20,10 @@ VARIATIONS = [
     ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}), ("RMSprop", {}),
     ("RMSprop", {"momentum": 0.9}), ("RMSprop", {"centered": True}), ("RMSprop", {"centered": True, "momentum": 0.5}),
     ("Adam", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}), ("AdamW", {}), ("AdamW", {"amsgrad": True}),
-    ("Lion", {"weight_decay": 0.1}),
+    ("Lion", {"weight_decay": 0.1}), ("Adadelta", {}), ("Adamax", {"weight_decay": 0.1}), ("NAdam", {}),
+    ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}), ("RAdam", {}),
+    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}), ("Rprop", {}), ("Rprop", {"maximize": True}),
+    ("ASGD", {"t0": 2.0, "lambd": 0.1}), ("AdEMAMix", {}), ("AdEMAMix", {"t_alpha": 5.0, "t_beta3": 5.0}),
 ]
 VARIATION_IDS = [name + "".join(f",{k}={v}" for k, v in s.items()) for name, s in VARIATIONS]
 each_variation = pytest.mark.parametrize("name, chosen", VARIATIONS, ids=VARIATION_IDS)

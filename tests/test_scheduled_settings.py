@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from bad_arrays import CLASSES, good_arrays, refuse
+from bad_arrays import CLASSES, good_arrays, numbers_of, of_class, refuse
 from helpers import RULE_NAMES, assert_same_bits, random_arrays, reference_step, settings_for
 from optcore._specs import FLAG, RULES
 from optcore.schedules import constant, cosine, exponential, one_cycle, warmup
@@ -51,9 +51,9 @@ FALLING = {"lr": warmup(0.1, 2, then=cosine(0.1, 4)), "weight_decay": exponentia
 
 def scheduled(chosen, family):
     """The settings of a variation, as many of them functions of the step as can be."""
-    made = {**chosen, **{k: v for k, v in FALLING.items() if k in family.settings}}
+    made = {**chosen, **{k: v for k, v in FALLING.items() if k in family.settings and k not in family.fill.values()}}
     if "betas" in family.settings:
-        made["betas"] = (warmup(0.9, 3, start=0.5), 0.99)
+        made["betas"] = (warmup(0.9, 3, start=0.5), *family.settings["betas"][1:])
     if made.get("momentum"):
         made["momentum"] = one_cycle(0.9, 6)
     return made
@@ -71,7 +71,7 @@ def test_classes_step_as_if_the_values_had_been_set_by_hand(name, chosen):
         grads = tensors(rng)
         now = {k: v(t) if callable(v) else v for k, v in chosen.items()}
         if "betas" in chosen:
-            now["betas"] = (chosen["betas"][0](t), chosen["betas"][1])
+            now["betas"] = (chosen["betas"][0](t), *chosen["betas"][1:])
         hand.param_groups[0].update(now)
         opt.step(grads)
         hand.step(grads)
@@ -135,10 +135,8 @@ def test_functions_refuse_a_bad_value_and_name_setting_and_step(name, bad, step,
 def test_classes_refuse_a_bad_value_when_its_step_comes(name, bad, taken, data):
     (opt, grads), (twin, _) = build(name), build(name)
     kind, chosen = CLASSES[name]
-    setting = data.draw(st.sampled_from([s.name for s in RULES[name].all_settings if s.domain != FLAG]))
-    key, made = setting, until(taken + 1, bad)
-    if setting.startswith("beta"):
-        key, made = "betas", (made, 0.5) if setting == "beta1" else (0.5, made)
+    setting = data.draw(st.sampled_from([s.name for s in numbers_of(name)]))
+    key, made = of_class(kind, setting, until(taken + 1, bad))
     for x in (opt, twin):
         for _ in range(taken):
             x.step(grads)

@@ -24,7 +24,8 @@ LR = st.sampled_from([1e-3, 0.1, 0.01])
 DECAY = st.sampled_from([0.0, 0.01, 0.3])
 FRACTION = st.sampled_from([0.0, 0.3, 0.9, 0.999])
 COMMON = {"lr": LR, "weight_decay": DECAY, "maximize": st.booleans()}
-ADAM = {**COMMON, "betas": st.tuples(st.sampled_from([0.0, 0.6, 0.9]), FRACTION), "eps": st.sampled_from([1e-8, 1e-3]),
+BETAS = st.tuples(st.sampled_from([0.0, 0.6, 0.9]), FRACTION)
+ADAM = {**COMMON, "betas": BETAS, "eps": st.sampled_from([1e-8, 1e-3]),
         "amsgrad": st.booleans()}
 SETTINGS = {
     "SGD": st.one_of(
@@ -39,6 +40,20 @@ SETTINGS = {
                                       "momentum": st.sampled_from([0.0, 0.9]), "centered": st.booleans()}),
     "Adam": st.fixed_dictionaries(ADAM),
     "AdamW": st.fixed_dictionaries(ADAM),
+    "Adadelta": st.fixed_dictionaries({**COMMON, "lr": st.sampled_from([1.0, 0.1]), "rho": st.sampled_from([0.5, 0.9]),
+                                       "eps": st.sampled_from([1e-6, 1e-3])}),
+    "Adamax": st.fixed_dictionaries({**COMMON, "betas": BETAS, "eps": st.sampled_from([1e-8, 1e-3])}),
+    "NAdam": st.fixed_dictionaries({**COMMON, "betas": BETAS, "eps": st.sampled_from([1e-8, 1e-3]),
+                                    "momentum_decay": st.sampled_from([0.0, 4e-3, 0.5, 30.0]),
+                                    "decoupled_weight_decay": st.booleans()}),
+    "RAdam": st.fixed_dictionaries({**COMMON, "betas": BETAS, "eps": st.sampled_from([1e-8, 1e-3]),
+                                    "decoupled_weight_decay": st.booleans()}),
+    "Rprop": st.fixed_dictionaries({"lr": LR, "maximize": st.booleans(),
+                                    "etas": st.sampled_from([(0.5, 1.2), (0.3, 1.5), (0.9, 1.01)]),
+                                    "step_sizes": st.sampled_from([(1e-6, 50.0), (1e-2, 0.2), (0.3, 0.3)])}),
+    "ASGD": st.fixed_dictionaries({**COMMON, "lambd": st.sampled_from([0.0, 1e-4, 0.5]),
+                                   "alpha": st.sampled_from([0.0, 0.75, 2.0]),
+                                   "t0": st.sampled_from([0.0, 1.0, 7.5, 1e6])}),
 }
 
 
@@ -47,12 +62,17 @@ def test_every_class_that_torch_has_is_compared():
 
 
 def torch_trajectory(name, chosen, start, gradients):
-    p = torch.from_numpy(start.astype(np.float64)).requires_grad_()
-    opt = getattr(torch.optim, name)([p], foreach=False, **chosen)
-    for g in gradients:
-        p.grad = torch.from_numpy(g.astype(np.float64))
-        opt.step()
-    return p.detach().numpy()
+    """The parameters in the end, and the state. Scalars kept as state (ASGD's eta) have the default dtype."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        p = torch.from_numpy(start.astype(np.float64)).requires_grad_()
+        opt = getattr(torch.optim, name)([p], foreach=False, **chosen)
+        for g in gradients:
+            p.grad = torch.from_numpy(g.astype(np.float64))
+            opt.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return p.detach().numpy(), opt.state[p]
 
 
 def bounded_trajectory(family, chosen, start, gradients, u):
@@ -65,7 +85,7 @@ def bounded_trajectory(family, chosen, start, gradients, u):
     for t, g in enumerate(gradients, start=1):
         arrays = bounded_step(reference, rule, [arrays[0], Bounded.exact(g, u), *arrays[1:]],
                               rule.scalars(t, *values), u)
-    return arrays[0]
+    return dict(zip(("p", *rule.keys), arrays, strict=True))
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
@@ -77,22 +97,25 @@ def test_trajectory_agrees_with_torch(name, data, n, seed):
     rng = np.random.default_rng(seed)
     start = rng.standard_normal(n).astype(np.float32)
     gradients = [(rng.standard_normal(n) * 10.0 ** rng.integers(-3, 3)).astype(np.float32) for _ in range(STEPS)]
-    judge = torch_trajectory(name, chosen, start, gradients)
-
+    end, state = torch_trajectory(name, chosen, start, gradients)
     exact = bounded_trajectory(family, chosen, start, gradients, U64)
-    off = np.abs(judge - exact.value)
-    known = np.isfinite(exact.error)
-    assert known.mean() > 0.9
-    assert (off <= 3 * exact.error)[known].all(), f"{chosen}: the formulas differ by {off.max()}"
-
+    rounded = bounded_trajectory(family, chosen, start, gradients, U32)
     p = start.copy()
     opt = getattr(oc, name)([p], **chosen)
     for g in gradients:
         opt.step([g])
-    rounded = bounded_trajectory(family, chosen, start, gradients, U32)
-    known &= np.isfinite(rounded.error)
-    off = np.abs(p.astype(np.float64) - judge)
-    assert (off <= rounded.error + 3 * exact.error)[known].all(), f"{chosen}: float32 is off by {off.max()}"
+    ours = {**opt.state[0], "p": p}
+    assert (ours.keys() - {"p"}) <= state.keys()
+    for key, bound in exact.items():
+        judge = end if key == "p" else state[key].numpy()
+        off = np.abs(judge - bound.value)
+        known = np.isfinite(bound.error)
+        assert known.mean() > 0.9
+        assert (off <= 3 * bound.error)[known].all(), f"{chosen}: the formulas of {key} differ by {off.max()}"
+        known &= np.isfinite(rounded[key].error)
+        off = np.abs(ours[key].astype(np.float64) - judge)
+        assert (off <= rounded[key].error + 3 * bound.error)[known].all(), (
+            f"{chosen}: float32 {key} is off by {off.max()}")
 
 
 def test_classical_nesterov_is_torchs_nesterov_in_other_variables():

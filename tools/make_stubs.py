@@ -19,7 +19,7 @@ def kind(family: Family, name: str) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, tuple):
-        return f"tuple[{NUMBER}, {NUMBER}]"
+        return f"tuple[{', '.join([NUMBER] * len(value))}]"
     return "float" if name in family.fill.values() else NUMBER
 
 

@@ -23,8 +23,8 @@ def signature(rule: Rule) -> str:
 
 def docstring(rule: Rule, module: str) -> str:
     """One line, formula, parameters, effect, errors, example, source."""
-    state = {a: f"state ({k}), float32 or bfloat16, shape of p, zeros before step 1; updated in place"
-             for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
+    state = {a: f"state ({k}), float32 or bfloat16, shape of p, {rule.starts.get(k, 'zeros')} before step 1; "
+                "updated in place" for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
     if rule.decay is None:
         state = {"v": "velocity, float32, shape of p; only read",
                  "saved": "float32, shape of p; receives p as it was"}

@@ -117,14 +117,8 @@ class Optimizer:
 
     def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         """The scalars of a group's rule, after checking every setting."""
-        try:
-            explain(group, self.family.domains, step)
-            name, values = self.family.pick(group)
-        except (TypeError, ValueError) as e:
-            betas = group.get("betas", (0, 0))
-            if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-                raise ValueError(f"betas={betas!r}: two numbers are needed") from None
-            raise e
+        explain(group, self.family.domains, step)
+        name, values = self.family.pick(group)
         return RULES[name].scalars(step, *values)
 
     # -------------------------------------------------------------------------------------------- the step

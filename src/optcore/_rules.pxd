@@ -17,7 +17,7 @@
 #   c) reference.py says the same operations in the same order; tests compare bits. To change one, change both.
 #   d) A comparison picks so that a NaN survives it: `x if x > y else y` is y when either is a NaN.
 
-from libc.math cimport sqrtf
+from libc.math cimport fabsf, sqrtf
 
 
 ctypedef struct SGD:
@@ -92,6 +92,56 @@ ctypedef struct Lion:
     float beta2_c
     float lr
 
+ctypedef struct Adadelta:
+    float rho
+    float rho_c
+    float eps
+    float lr
+
+ctypedef struct Adamax:
+    float beta1_c
+    float beta2
+    float eps
+    float lr
+
+ctypedef struct NAdam:
+    float beta1_c
+    float beta2
+    float beta2_c
+    float lr_g
+    float lr_m
+    float root
+    float eps
+
+ctypedef struct RAdam:
+    float beta1_c
+    float beta2
+    float beta2_c
+    float lr
+    float rectified         # 1, or 0 in the first steps, where the divisor is `eps` alone
+    float eps
+
+ctypedef struct Rprop:
+    float etaminus
+    float etaplus
+    float least
+    float most
+
+ctypedef struct ASGD:
+    float shrink
+    float eta
+    float mu
+
+ctypedef struct AdEMAMix:
+    float beta1_c
+    float beta3_c
+    float beta2
+    float beta2_c
+    float lr_fast
+    float lr_slow
+    float root
+    float eps
+
 
 ctypedef fused rule_t:
     SGD
@@ -107,22 +157,30 @@ ctypedef fused rule_t:
     Adam
     AdamAMSGrad
     Lion
+    Adadelta
+    Adamax
+    NAdam
+    RAdam
+    Rprop
+    ASGD
+    AdEMAMix
 
 
 cdef inline int slots(const rule_t* r) noexcept nogil:
     if rule_t is SGD:
         return 0
     elif (rule_t is Momentum or rule_t is Nesterov or rule_t is NesterovClassical or rule_t is Lookahead
-          or rule_t is Adagrad or rule_t is RMSprop or rule_t is Lion):
+          or rule_t is Adagrad or rule_t is RMSprop or rule_t is Lion or rule_t is ASGD):
         return 1
-    elif rule_t is RMSpropMomentum or rule_t is RMSpropCentered or rule_t is Adam:
+    elif (rule_t is RMSpropMomentum or rule_t is RMSpropCentered or rule_t is Adam or rule_t is Adadelta
+          or rule_t is Adamax or rule_t is NAdam or rule_t is RAdam or rule_t is Rprop):
         return 2
     else:
         return 3
 
 
 cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, float* c) noexcept nogil:
-    cdef float d
+    cdef float d, e
     if rule_t is SGD:
         p[0] = p[0] - r.lr * g
 
@@ -178,3 +236,48 @@ cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, 
         d = 1 if d > 0 else (-1 if d < 0 else d)        # the sign; of 0 it is 0, of NaN NaN
         p[0] = p[0] - r.lr * d
         a[0] = r.beta2 * a[0] + r.beta2_c * g
+
+    elif rule_t is Adadelta:
+        a[0] = r.rho * a[0] + r.rho_c * (g * g)
+        d = sqrtf(b[0] + r.eps) / sqrtf(a[0] + r.eps) * g
+        b[0] = r.rho * b[0] + r.rho_c * (d * d)
+        p[0] = p[0] - r.lr * d
+
+    elif rule_t is Adamax:
+        a[0] = a[0] + r.beta1_c * (g - a[0])
+        d = fabsf(g) + r.eps
+        e = r.beta2 * b[0]
+        d = e if e > d else d               # a NaN of the gradient survives this,
+        b[0] = d if e == e else e           # and one of the state this
+        p[0] = p[0] - r.lr * a[0] / b[0]
+
+    elif rule_t is NAdam:
+        a[0] = a[0] + r.beta1_c * (g - a[0])
+        b[0] = r.beta2 * b[0] + r.beta2_c * (g * g)
+        p[0] = p[0] - (r.lr_g * g + r.lr_m * a[0]) / (sqrtf(b[0]) * r.root + r.eps)
+
+    elif rule_t is RAdam:
+        a[0] = a[0] + r.beta1_c * (g - a[0])
+        b[0] = r.beta2 * b[0] + r.beta2_c * (g * g)
+        d = sqrtf(b[0]) if r.rectified != 0 else 0      # not a product: v may be infinite
+        p[0] = p[0] - r.lr * a[0] / (d + r.eps)
+
+    elif rule_t is Rprop:                   # a NaN is neither sign: as in torch it moves nothing
+        d = g * a[0]
+        e = b[0] * r.etaplus if d > 0 else (b[0] * r.etaminus if d < 0 else b[0])
+        e = r.least if e < r.least else e
+        e = r.most if e > r.most else e
+        d = 0 if d < 0 else g
+        a[0] = d
+        b[0] = e
+        p[0] = p[0] - e if d > 0 else (p[0] + e if d < 0 else p[0])
+
+    elif rule_t is ASGD:
+        p[0] = r.shrink * p[0] - r.eta * g
+        a[0] = a[0] + r.mu * (p[0] - a[0]) if r.mu != 1 else p[0]
+
+    elif rule_t is AdEMAMix:
+        a[0] = a[0] + r.beta1_c * (g - a[0])
+        b[0] = b[0] + r.beta3_c * (g - b[0])
+        c[0] = r.beta2 * c[0] + r.beta2_c * (g * g)
+        p[0] = p[0] - (r.lr_fast * a[0] + r.lr_slow * b[0]) / (sqrtf(c[0]) * r.root + r.eps)

@@ -15,6 +15,13 @@ __all__ = [
     "Adam",
     "Lion",
     "AdamW",
+    "Adadelta",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "Rprop",
+    "ASGD",
+    "AdEMAMix",
 ]
 
 class Optimizer:
@@ -140,6 +147,117 @@ class AdamW(Optimizer):
         eps: float | Callable[[int], float] = 1e-08,
         weight_decay: float | Callable[[int], float] = 0.01,
         amsgrad: bool = False,
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class Adadelta(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Callable[[int], float] = 1.0,
+        rho: float | Callable[[int], float] = 0.9,
+        eps: float | Callable[[int], float] = 1e-06,
+        weight_decay: float | Callable[[int], float] = 0.0,
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class Adamax(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Callable[[int], float] = 0.002,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999),
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.0,
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class NAdam(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Callable[[int], float] = 0.002,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999),
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.0,
+        momentum_decay: float | Callable[[int], float] = 0.004,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class RAdam(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Callable[[int], float] = 0.001,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999),
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.0,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class Rprop(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.01,
+        etas: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (0.5, 1.2),
+        step_sizes: tuple[float | Callable[[int], float], float | Callable[[int], float]] = (1e-06, 50.0),
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class ASGD(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Callable[[int], float] = 0.01,
+        lambd: float | Callable[[int], float] = 0.0001,
+        alpha: float | Callable[[int], float] = 0.75,
+        t0: float | Callable[[int], float] = 1000000.0,
+        weight_decay: float | Callable[[int], float] = 0.0,
+        maximize: bool = False,
+        *,
+        state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int = 0,
+        nonfinite: str = 'propagate',
+    ) -> None: ...
+
+class AdEMAMix(Optimizer):
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Callable[[int], float] = 0.001,
+        betas: tuple[float | Callable[[int], float], float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999, 0.9999),
+        alpha: float | Callable[[int], float] = 5.0,
+        t_alpha: float | Callable[[int], float] = 0.0,
+        t_beta3: float | Callable[[int], float] = 0.0,
+        eps: float | Callable[[int], float] = 1e-08,
+        weight_decay: float | Callable[[int], float] = 0.01,
         maximize: bool = False,
         *,
         state_dtype: str | Mapping[str, str] = 'float32',

@@ -126,6 +126,60 @@ def Lion(p, g, m, *, beta1, beta1_c, beta2, beta2_c, lr):
     return p - lr * sign(c), beta2 * m + beta2_c * g
 
 
+@_formula
+def Adadelta(p, g, v, u, *, rho, rho_c, eps, lr):
+    v = rho * v + rho_c * (g * g)
+    d = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+    return p - lr * d, v, rho * u + rho_c * (d * d)
+
+
+@_formula
+def Adamax(p, g, m, u, *, beta1_c, beta2, eps, lr):
+    m = m + beta1_c * (g - m)
+    d = np.abs(g) + eps
+    u = beta2 * u
+    u = pick(u == u, pick(u > d, u, d), u)
+    return p - lr * m / u, m, u
+
+
+@_formula
+def NAdam(p, g, m, v, *, beta1_c, beta2, beta2_c, lr_g, lr_m, root, eps):
+    m = m + beta1_c * (g - m)
+    v = beta2 * v + beta2_c * (g * g)
+    return p - (lr_g * g + lr_m * m) / (np.sqrt(v) * root + eps), m, v
+
+
+@_formula
+def RAdam(p, g, m, v, *, beta1_c, beta2, beta2_c, lr, rectified, eps):
+    m = m + beta1_c * (g - m)
+    v = beta2 * v + beta2_c * (g * g)
+    return p - lr * m / (pick(rectified != 0, np.sqrt(v), 0.0) + eps), m, v
+
+
+@_formula
+def Rprop(p, g, prev, s, *, etaminus, etaplus, least, most):
+    d = g * prev
+    s = pick(d > 0, s * etaplus, pick(d < 0, s * etaminus, s))
+    s = pick(s < least, least, s)
+    s = pick(s > most, most, s)
+    g = pick(d < 0, 0.0, g)
+    return pick(g > 0, p - s, pick(g < 0, p + s, p)), g, s
+
+
+@_formula
+def ASGD(p, g, a, *, shrink, eta, mu):
+    p = shrink * p - eta * g
+    return p, pick(mu != 1, a + mu * (p - a), p)
+
+
+@_formula
+def AdEMAMix(p, g, m1, m2, v, *, beta1_c, beta3_c, beta2, beta2_c, lr_fast, lr_slow, root, eps):
+    m1 = m1 + beta1_c * (g - m1)
+    m2 = m2 + beta3_c * (g - m2)
+    v = beta2 * v + beta2_c * (g * g)
+    return p - (lr_fast * m1 + lr_slow * m2) / (np.sqrt(v) * root + eps), m1, m2, v
+
+
 # ------------------------------------------------------------------------------------------- one step
 
 

@@ -20,6 +20,15 @@ __all__ = [
     "adamw",
     "adamw_amsgrad",
     "lion",
+    "adadelta",
+    "adamax",
+    "nadam",
+    "nadamw",
+    "radam",
+    "radamw",
+    "rprop",
+    "asgd",
+    "ademamix",
 ]
 
 def sgd(
@@ -209,6 +218,137 @@ def lion(
     beta1: float | Callable[[int], float] = 0.9,
     beta2: float | Callable[[int], float] = 0.99,
     weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def adadelta(
+    p: NDArray[Any], g: NDArray[Any], v: NDArray[Any], u: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 1.0,
+    rho: float | Callable[[int], float] = 0.9,
+    eps: float | Callable[[int], float] = 1e-06,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def adamax(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], u: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.002,
+    beta1: float | Callable[[int], float] = 0.9,
+    beta2: float | Callable[[int], float] = 0.999,
+    eps: float | Callable[[int], float] = 1e-08,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def nadam(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.002,
+    beta1: float | Callable[[int], float] = 0.9,
+    beta2: float | Callable[[int], float] = 0.999,
+    eps: float | Callable[[int], float] = 1e-08,
+    momentum_decay: float | Callable[[int], float] = 0.004,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def nadamw(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.002,
+    beta1: float | Callable[[int], float] = 0.9,
+    beta2: float | Callable[[int], float] = 0.999,
+    eps: float | Callable[[int], float] = 1e-08,
+    momentum_decay: float | Callable[[int], float] = 0.004,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def radam(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.001,
+    beta1: float | Callable[[int], float] = 0.9,
+    beta2: float | Callable[[int], float] = 0.999,
+    eps: float | Callable[[int], float] = 1e-08,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def radamw(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.001,
+    beta1: float | Callable[[int], float] = 0.9,
+    beta2: float | Callable[[int], float] = 0.999,
+    eps: float | Callable[[int], float] = 1e-08,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def rprop(
+    p: NDArray[Any], g: NDArray[Any], h: NDArray[Any], s: NDArray[Any], *,
+    step: int,
+    etaminus: float | Callable[[int], float] = 0.5,
+    etaplus: float | Callable[[int], float] = 1.2,
+    step_size_min: float | Callable[[int], float] = 1e-06,
+    step_size_max: float | Callable[[int], float] = 50.0,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def asgd(
+    p: NDArray[Any], g: NDArray[Any], a: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.01,
+    lambd: float | Callable[[int], float] = 0.0001,
+    alpha: float | Callable[[int], float] = 0.75,
+    t0: float | Callable[[int], float] = 1000000.0,
+    weight_decay: float | Callable[[int], float] = 0.0,
+    maximize: bool = False,
+    num_threads: int | None = None,
+    seed: int = 0,
+    offset: int = 0,
+) -> None: ...
+
+def ademamix(
+    p: NDArray[Any], g: NDArray[Any], m1: NDArray[Any], m2: NDArray[Any], v: NDArray[Any], *,
+    step: int,
+    lr: float | Callable[[int], float] = 0.001,
+    beta1: float | Callable[[int], float] = 0.9,
+    beta2: float | Callable[[int], float] = 0.999,
+    beta3: float | Callable[[int], float] = 0.9999,
+    alpha: float | Callable[[int], float] = 5.0,
+    t_alpha: float | Callable[[int], float] = 0.0,
+    t_beta3: float | Callable[[int], float] = 0.0,
+    eps: float | Callable[[int], float] = 1e-08,
+    weight_decay: float | Callable[[int], float] = 0.01,
     maximize: bool = False,
     num_threads: int | None = None,
     seed: int = 0,
