@@ -47,12 +47,12 @@ class ReferenceLoop:
         name, values = self.family.pick(self.settings)
         rule = RULES[name]
         for i, (p, g) in enumerate(zip(self.params, grads, strict=True)):
-            if g is None:
-                continue
             for k in rule.keys:
-                if k not in self.state[i]:
+                if k not in self.state[i]:          # at the first step, for those without a gradient too
                     first = self.settings.get(self.family.fill.get(k, ""), 0.0)
                     self.state[i][k] = np.full_like(p, first)
+            if g is None:
+                continue
             self.steps[i] += 1
             named = {s.name: v for s, v in zip(rule.all_settings, values, strict=True)}
             getattr(reference, name)(p, g, *(self.state[i][k] for k in rule.keys), step=self.steps[i], **named)

@@ -19,7 +19,9 @@ def kind(family: Family, name: str) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, tuple):
-        return f"tuple[{', '.join([NUMBER] * len(value))}]"
+        members = [NUMBER] * len(value)
+        return f"tuple[{', '.join(members)}]" if len(members) < 3 else (
+            "tuple[\n" + "".join(f"            {x},\n" for x in members) + "        ]")
     return "float" if name in family.fill.values() else NUMBER
 
 

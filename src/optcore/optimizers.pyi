@@ -252,7 +252,11 @@ class AdEMAMix(Optimizer):
         self,
         params: Any,
         lr: float | Callable[[int], float] = 0.001,
-        betas: tuple[float | Callable[[int], float], float | Callable[[int], float], float | Callable[[int], float]] = (0.9, 0.999, 0.9999),
+        betas: tuple[
+            float | Callable[[int], float],
+            float | Callable[[int], float],
+            float | Callable[[int], float],
+        ] = (0.9, 0.999, 0.9999),
         alpha: float | Callable[[int], float] = 5.0,
         t_alpha: float | Callable[[int], float] = 0.0,
         t_beta3: float | Callable[[int], float] = 0.0,
