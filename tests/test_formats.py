@@ -204,8 +204,8 @@ def test_classes_step_as_the_functions_do(name, form):
     rng = np.random.default_rng(0)
     params = [rng.standard_normal(s).astype(np.float32) for s in ((300,), (7, 11), ())]
     want = [p.copy() for p in params]
-    state = [[np.zeros(p.shape, np.uint16 if forms.get(k) == "bfloat16" else np.float32) for k in rule.keys]
-             for p in params]
+    first = {k: family.settings[setting] for k, setting in family.fill.items()}
+    state = [[_arrays.allocate(p, first.get(k, 0.0), forms.get(k, "float32")) for k in rule.keys] for p in params]
     opt = getattr(oc, name)(params, **chosen, state_dtype=forms, seed=40)
     for t in range(1, 6):
         grads = [np.asarray(stored(rng.standard_normal(p.shape).astype(np.float32), "bfloat16")) for p in params]

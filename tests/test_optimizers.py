@@ -47,12 +47,12 @@ class ReferenceLoop:
         name, values = self.family.pick(self.settings)
         rule = RULES[name]
         for i, (p, g) in enumerate(zip(self.params, grads, strict=True)):
-            for k in rule.keys:
-                if k not in self.state[i]:          # at the first step, for those without a gradient too
-                    first = self.settings.get(self.family.fill.get(k, ""), 0.0)
-                    self.state[i][k] = np.full_like(p, first)
             if g is None:
                 continue
+            for k in rule.keys:
+                if k not in self.state[i]:
+                    first = self.settings.get(self.family.fill.get(k, ""), 0.0)
+                    self.state[i][k] = np.full_like(p, first)
             self.steps[i] += 1
             named = {s.name: v for s, v in zip(rule.all_settings, values, strict=True)}
             getattr(reference, name)(p, g, *(self.state[i][k] for k in rule.keys), step=self.steps[i], **named)
@@ -77,6 +77,24 @@ def test_steps_equal_a_loop_over_the_reference(name, chosen, seed, steps, thread
         assert opt.state[i]["step"] == loop.steps[i]
         for k, want in loop.state[i].items():
             assert_same_bits(opt.state[i][k], want, k)
+
+
+def test_state_begins_at_the_setting_of_its_tensors_own_first_step():
+    """Not at that of another tensor's, nor of one that was taken back or refused."""
+    a, b = np.zeros(2, np.float32), np.zeros(2, np.float32)
+    g = np.ones(2, np.float32)
+    opt = oc.Rprop([a, b], lr=0.5)
+    opt.step([g, None])
+    opt.param_groups[0]["lr"] = 2.0
+    with pytest.raises(ValueError, match="shape"):
+        opt.step([None, np.ones(3, np.float32)])
+    assert (opt.state[1]["step_size"] == 0.5).all()
+    opt.step([None, g], undoable=True)
+    assert (a == -0.5).all() and (b == -2.0).all()
+    opt.undo()
+    opt.param_groups[0]["lr"] = 4.0
+    opt.step([None, g])
+    assert (a == -0.5).all() and (b == -4.0).all()
 
 
 def test_groups_with_their_own_settings_and_rules():

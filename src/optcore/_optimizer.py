@@ -43,6 +43,7 @@ class Optimizer:
         self._labels: list[str] = []
         self._steps: list[int] = []                     # taken by each tensor
         self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
+        self._fresh: set[int] = set()                   # tensors before their first step whose state begins at a setting
         self._walks: list[Walk] = []
         self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
         self._before: tuple[list[Array], list[Array], list[int]] | None = None      # what undo() needs
@@ -178,6 +179,9 @@ class Optimizer:
                 return
             calls = [(walk, [(t, (x[0] * factor, *x[1:])) for t, x in blocks], which) for walk, blocks, which in calls]
         before = None
+        if self._fresh:
+            flat = self._checked(flat, zero_grads)      # what begins now is seen from outside, too
+            self._begin(flat)
         if undoable:
             flat = self._checked(flat, zero_grads)      # a refused step must not cost the copy of the last one
             before = self._copy()
@@ -190,6 +194,15 @@ class Optimizer:
                     raise AssertionError("the kernels refused gradients that passed every check")
             walk.count(stepped, flat)
         self._before = before
+
+    def _begin(self, flat: list[Any]) -> None:
+        """Let state that begins at a setting take its value at the tensor's first step (Rprop's lr), not the value that
+        the setting had when the array was made."""
+        groups = [group for group in self.param_groups for _ in group["params"]]
+        for i in [i for i in self._fresh if flat[i] is not None]:
+            for key, setting in self.family.fill.items():
+                self._state[i][key][...] = _arrays.allocate(self._params[i], groups[i][setting], self._forms[key])
+            self._fresh.remove(i)
 
     def _copy(self) -> tuple[list[Array], list[Array], list[int]]:
         """All arrays that a step writes, copies of them (in the memory of the last ones), and the counts of steps."""
@@ -213,6 +226,7 @@ class Optimizer:
         for a, copy in zip(arrays, kept, strict=True):
             a[...] = copy
         self._before, self._walks, self._meaning = None, [], None
+        self._fresh = {i for i, t in enumerate(self._steps) if t == 0 and self.family.fill and self._state[i]}
 
     def _measure(self, flat: list[Any], threads: int, max_norm: float | None,
                  zero_grads: bool) -> tuple[list[Any], float | None]:
@@ -288,6 +302,8 @@ class Optimizer:
                             self._steps[i] = 0          # as in torch, steps count from the first state on
                         first = group.get(self.family.fill.get(key, ""), 0.0)
                         state[key] = _arrays.allocate(p, first, self._forms[key])
+                        if key in self.family.fill:
+                            self._fresh.add(i)
                 rows.append((p, *(state[key] for key in rule.keys)))
                 members.append(i)
                 groups.append(number)
@@ -377,7 +393,7 @@ class Optimizer:
                 new_state[i][key][...] = a
         for group, settings in zip(self.param_groups, new_settings, strict=True):
             group.update(settings)
-        self._state, self._steps, self._walks, self._before = new_state, new_steps, [], None
+        self._state, self._steps, self._walks, self._before, self._fresh = new_state, new_steps, [], None, set()
         self._prepare(meaning)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -426,7 +426,7 @@ FAMILIES: dict[str, Family] = {f.name: f for f in (
     Family("Rprop", {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
            lambda g: ("rprop", (*_several(g, "etas"), *_several(g, "step_sizes"), 0.0, g["maximize"])),
            "Rprop, for whole batches: the gradient's sign alone, and a step size for each coordinate, which is lr\n"
-           "    at the first step and does not look at it again",
+           "    at its first step and does not look at it again",
            fill={"step_size": "lr"}, domains=(Setting("lr", 1e-2, NONNEGATIVE, "", scheduled=False),),
            rules=("rprop",)),
     Family("ASGD", {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
