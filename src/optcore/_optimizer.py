@@ -43,7 +43,7 @@ class Optimizer:
         self._labels: list[str] = []
         self._steps: list[int] = []                     # taken by each tensor
         self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
-        self._fresh: set[int] = set()                   # tensors before their first step whose state begins at a setting
+        self._fresh: set[int] = set()                   # before their first step, with state that begins at a setting
         self._walks: list[Walk] = []
         self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
         self._before: tuple[list[Array], list[Array], list[int]] | None = None      # what undo() needs

@@ -55,6 +55,7 @@ def nadam_mu(step: int, beta1: float, momentum_decay: float) -> float:
     return beta1 * (1.0 - 0.5 * exp(step * (momentum_decay * log(0.96))))
 
 
+@lru_cache(maxsize=64)          # many tensors ask at one step
 def nadam_mu_product(step: int, beta1: float, momentum_decay: float) -> float:
     """mu_1 mu_2 ... mu_t, which torch keeps as the state `mu_product`, in the same time at every step.
 
