@@ -5,56 +5,65 @@
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
-    rows: a (p, state...) tuple of writable arrays for each tensor. They stay exported while the plan lives, so
-    they can be neither freed nor resized under it. No two of them may overlap. numbers: what each tensor adds to
-    the seed of the noise.
+    rows: a (p, state..., rest, copy, average) tuple of writable arrays for each tensor; the last three may be None,
+    or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
+    two of them may overlap. numbers: what each tensor adds to the seed of the noise. nearest: parameters that are
+    not float32 are rounded to nearest.
     """
     cdef int rule
     cdef bint busy
     cdef Py_ssize_t count, acquired, intervals, width, elements
     cdef Tensor* tensors        # as they stand, without gradients
     cdef Tensor* active         # those of this step
-    cdef Py_buffer* held        # p and state, `width` for each tensor
+    cdef Py_buffer* held        # p, state and so on, at most `width` for each tensor
+    cdef Py_buffer** shapes     # of each tensor, p's
     cdef Py_buffer* grads
     cdef Interval* taken        # every writable byte, sorted
     cdef Interval* cleared      # the gradients that a step is to clear
     cdef float* scalars         # MAX_SCALARS for each block
     cdef uint64_t* numbers      # what each tensor adds to the seed
 
-    def __cinit__(self, int rule, list rows, list numbers):
+    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef tuple row
         self.rule = rule
         self.count = len(rows)
-        self.width = 1 + SLOTS[rule]
+        self.width = 1 + SLOTS[rule] + ASIDE
         self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
+        self.shapes = <Py_buffer**> PyMem_Calloc(self.count + 1, sizeof(Py_buffer*))
         self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
         self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
         self.cleared = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
-        if not (self.tensors and self.active and self.held and self.grads and self.taken and self.scalars
-                and self.numbers and self.cleared):
+        if not (self.tensors and self.active and self.held and self.shapes and self.grads and self.taken
+                and self.scalars and self.numbers and self.cleared):
             raise MemoryError
         for i in range(self.count):
             self.numbers[i] = numbers[i]
+            self.shapes[i] = &self.held[self.acquired]
             row = rows[i]
-            if len(row) != self.width:
-                raise ValueError(f"{NAMES[rule]} keeps {self.width - 1} state arrays, row {i} has {len(row) - 1}")
-            for k in range(self.width):
+            if len(row) != self.width and len(row) != self.width - ASIDE:
+                raise ValueError(f"{NAMES[rule]} keeps {SLOTS[rule]} state arrays, row {i} has {len(row) - 1}")
+            for k in range(len(row)):
+                if k > SLOTS[rule] and row[k] is None:
+                    continue
                 b = &self.held[self.acquired]
-                if not acquire(row[k], b, True, 1 if k else 0):
+                if not acquire(row[k], b, True, allowed(rule, k + 1 if k else 0)):
                     raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
                 self.acquired += 1
-                if not same_shape(&self.held[i * self.width], b):
+                if not fits(self.shapes[i], b):
                     raise ValueError(f"array {k} of row {i} has another shape than the parameter")
-                place(&self.tensors[i], k + 1 if k else 0, b)
+                place(&self.tensors[i], rule, k + 1 if k else 0, b)
                 if b.len:
                     self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
+            if self.tensors[i].rest != NULL and self.tensors[i].p_format == FLOAT32:
+                raise ValueError(f"row {i}: a float32 parameter has no rest")
+            self.tensors[i].rounding = NEAREST if nearest else STOCHASTIC
         qsort(self.taken, self.intervals, sizeof(Interval), by_address)
         for i in range(1, self.intervals):
             if self.taken[i].low < self.taken[i - 1].high:
@@ -67,6 +76,7 @@ cdef class Plan:
         PyMem_Free(self.tensors)
         PyMem_Free(self.active)
         PyMem_Free(self.held)
+        PyMem_Free(self.shapes)
         PyMem_Free(self.grads)
         PyMem_Free(self.taken)
         PyMem_Free(self.scalars)
@@ -95,18 +105,18 @@ cdef class Plan:
         for i in range(self.count):
             if grads[i] is None:
                 continue
-            if not acquire(grads[i], &self.grads[n], writable, 2):
+            if not acquire(grads[i], &self.grads[n], writable, F32 | BF16 | F16):
                 good = False
                 break
             t = &self.active[n]
             t[0] = self.tensors[i]
-            place(t, 1, &self.grads[n])
+            place(t, self.rule, 1, &self.grads[n])
             settle(t, self.rule)
             t.number = i
             t.start = total
             total += t.n
             n += 1
-            if not (same_shape(&self.held[i * self.width], &self.grads[n - 1])
+            if not (same_shape(self.shapes[i], &self.grads[n - 1])
                     and self.free_of(&self.grads[n - 1])):
                 good = False
                 break
@@ -148,11 +158,13 @@ cdef class Plan:
         finally:
             self.busy = False
 
-    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint clear=False):
+    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint clear=False,
+             float clip=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
 
-        blocks: (step, scalars) pairs; which[i] says which of them tensor i takes. Tensor i's noise has the seed
-        seed + numbers[i]. clear: set the gradients to zero as they are walked over. Returns how many tensors were
+        blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor i takes. Tensor i's
+        noise has the seed seed + numbers[i]. clear: set the gradients to zero as they are walked over. clip: the
+        gradients' elements are brought into -clip..clip, after they are scaled. Returns how many tensors were
         updated; -1, with nothing changed, when a gradient is not usable as it stands.
         """
         cdef Py_ssize_t k, n, block
@@ -174,8 +186,13 @@ cdef class Plan:
                         raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
                     t.scalars = self.scalars + block * MAX_SCALARS
                     t.clear = clear
+                    t.clip = clip
+                    if t.average != NULL:
+                        t.weight = blocks[block][2]
                     if t.state_in_loop or not t.plain:
-                        t.noise = noise_of(seed + self.numbers[t.number], blocks[block][0])
+                        t.seed = seed + self.numbers[t.number]
+                        t.step = blocks[block][0]
+                        t.noise = noise_of(t.seed, t.step)
                 run(self.rule, self.active, n, self.elements, num_threads)
                 return n
             finally:
