@@ -8,7 +8,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from optcore._codecs cimport as_bits, bfloat16, eight, load, noise_at, share, state_t, store
+from optcore._codecs cimport as_bits, as_float, bfloat16, eight, load, noise_at, share, state_t, store
 from optcore._eight cimport BLOCK8, encode8, top_of, unit_of, unpack8, value8
 from optcore._rules cimport rule_t, slots, nonnegative, update
 from optcore._tensor cimport MAX_SLOTS, PRELUDE, Tensor
@@ -70,18 +70,19 @@ cdef inline void blocks(const rule_t* kind, const Tensor* t, Py_ssize_t lo, Py_s
     while at < hi:
         n = hi - at
         if n >= BLOCK8:
-            block(kind, t, at, <float*> t.p + at, <const float*> t.g + at)
+            block(kind, t, at, <float*> t.p + at, <const float*> t.g + at, BLOCK8)
         else:
             memset(edge, 0, sizeof(edge))
             memcpy(edge[0], <float*> t.p + at, n * sizeof(float))
             memcpy(edge[1], <const float*> t.g + at, n * sizeof(float))
-            block(kind, t, at, edge[0], edge[1])
+            block(kind, t, at, edge[0], edge[1], n)
             memcpy(<float*> t.p + at, edge[0], n * sizeof(float))
         at += BLOCK8
 
 
-cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float* p, const float* g) noexcept nogil:
-    """The block that begins at element `at`; its p and g are these."""
+cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float* p, const float* g,
+                       Py_ssize_t n) noexcept nogil:
+    """The block that begins at element `at`; its p and g are these, of which n are the tensor's."""
     cdef float[PRELUDE] x
     cdef uint32_t[MAX_SLOTS][BLOCK8] bits           # of the state: its codes, then its new values
     cdef uint32_t* words[MAX_SLOTS]
@@ -118,5 +119,11 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
         if slots(&r) > 2:
             bits[2][i] = as_bits(c)
             top[2] = max(top[2], top_of(c, z & 4))
+    if n < BLOCK8:                      # what fills the block up is stored as zeros, and no part of the largest
+        for k in range(slots(&r)):
+            memset(bits[k] + n, 0, (BLOCK8 - n) * sizeof(uint32_t))
+            top[k] = 0
+            for i in range(n):
+                top[k] = max(top[k], top_of(as_float(bits[k][i]), z >> k & 1))
     for k in range(slots(&r)):
         encode8(bits[k], words[k], t.e[k] + at // BLOCK8, top[k], begin, k, z >> k & 1)

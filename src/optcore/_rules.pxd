@@ -181,11 +181,15 @@ cdef inline int slots(const rule_t* r) noexcept nogil:
 
 
 cdef inline int nonnegative(const rule_t* r) noexcept nogil:
-    if rule_t is Adagrad or rule_t is RMSprop or rule_t is RMSpropMomentum or rule_t is RMSpropCentered \
-            or rule_t is RMSpropCenteredMomentum:
+    if (rule_t is Adagrad or rule_t is RMSprop or rule_t is RMSpropMomentum or rule_t is RMSpropCentered
+            or rule_t is RMSpropCenteredMomentum):
         return 1
-    elif rule_t is Adam:
+    elif rule_t is Adam or rule_t is NAdam or rule_t is RAdam or rule_t is Adamax or rule_t is Rprop:
         return 2
+    elif rule_t is Adadelta:
+        return 3
+    elif rule_t is AdEMAMix:
+        return 4
     elif rule_t is AdamAMSGrad:
         return 6
     else:

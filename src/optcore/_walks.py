@@ -15,9 +15,9 @@ from optcore._specs import RULES, Rule
 class Walk:
     """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
 
-    def __init__(self, rule: Rule, rows: list[tuple[Array, ...]], members: list[int], groups: list[int],
-                 steps: list[int]) -> None:
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, members)
+    def __init__(self, rule: Rule, rows: list[tuple[Array | None, ...]], members: list[int], groups: list[int],
+                 steps: list[int], nearest: bool) -> None:
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, members, nearest)
         self.members = members                          # numbers of the tensors
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
