@@ -18,6 +18,8 @@ from optcore.check._report import BlockResult, Report, Row
 
 __all__ = ["BlockResult", "Report", "Row", "check_grad"]
 
+ROUGH = 2.0 ** -40      # noise of fun, over g . d, from which on steps are so long that kinks hide in them
+COARSEST = 2.0 ** -18   # no middle step above 1/64 of an array's scale
 SAFETY = 10.0           # errors by which a gap must be off before a gradient is called wrong
 USEFUL = 0.1            # a limit above this tells nothing
 POWERS = (0, 1, -1, 2, -2, 3, -3)       # of RATIO, times the middle step, in the order they are tried
@@ -190,11 +192,13 @@ class _Check:
             rms = np.linalg.norm(self.points.slope_noise[b.start:b.stop] * self.scale[b.start:b.stop])
             rounding = max(rounding, SAFETY * float(rms) / sqrt(b.stop - b.start))
         target = max(self.rtol * line.size, rounding)
-        gap, tolerance = inf, inf
+        gap, tolerance, p = inf, inf, self.points
+        # The step where the noise of fun and the h^2 of the difference are about equal.
+        middle = 2.0 ** round(log2(min(max(p.noise / line.size if line.size else 0.0, p.eps), COARSEST)) / 3.0)
         for k in powers:
-            if self.points.evaluations + 2 > self.last:
+            if p.evaluations + 2 > self.last:
                 break
-            h = self.middle * RATIO ** k
+            h = middle * RATIO ** k
             if not line.ask(h):
                 continue
             # Agreement at any step is agreement: no accident makes a difference equal to a wrong number.
@@ -205,11 +209,11 @@ class _Check:
                 break
             if len(line.gaps) >= 3 and not whole:
                 found, error = line.gap()
-                if abs(found) > 10.0 * max(target, SAFETY * error):
+                if abs(found) > 10.0 * max(target, SAFETY * error, line.doubt()):
                     break                       # wrong beyond doubt
         if not isfinite(tolerance):
             gap, error = line.gap()
-            tolerance = max(target, SAFETY * error)
+            tolerance = max(target, SAFETY * error, line.doubt() if p.noise > ROUGH * line.size else 0.0)
         if not isfinite(gap):
             return self._make(line, blocks, element, nan, inf, "unclear")
         if abs(gap) > tolerance:

@@ -63,20 +63,22 @@ class Line:
         """(the gap at h = 0, its error)."""
         best = (inf, inf)
         above: list[float] = []                 # the table's row of the next larger step
-        previous = inf
-        for h in sorted(self.gaps, reverse=True):
+        steps = sorted(self.gaps, reverse=True)
+        for i, h in enumerate(steps):
             row = [self.gaps[h]]
-            ratio = (previous / h) ** 2 if isfinite(previous) else 0.0
-            if above:
-                power = ratio
-                for k in range(min(len(above), 3)):
-                    row.append(row[k] + (row[k] - above[k]) / (power - 1.0))
-                    power *= ratio
-                    error = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - above[k])) + self.noise(h)
-                    if error < best[1]:
-                        best = (row[k + 1], error)
-            above, previous = row, h
+            for k in range(min(len(above), 3)):
+                power = (steps[i - 1 - k] / h) ** 2
+                row.append(row[k] + (row[k] - above[k]) / (power - 1.0))
+                error = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - above[k]), self._against(row[k + 1], steps[i + 1:]))
+                if error + self.noise(h) < best[1]:
+                    best = row[k + 1], error + self.noise(h)
+            above = row
         return best
+
+    def _against(self, gap: float, steps: list[float]) -> float:
+        """How far the gaps at these smaller steps are from this one, beyond their noise: what only larger steps show is
+        a kink nearby, and no error of the gradient."""
+        return max((abs(self.gaps[h] - gap) - 3.0 * self.noise(h) for h in steps), default=0.0)
 
     def bend(self) -> tuple[float, bool]:
         """(how much the slope changes over a step, as far as it is not noise; whether that is a kink at x).
@@ -88,6 +90,14 @@ class Line:
             return 0.0, False
         small, large = abs(self.bends[seen[0]]), abs(self.bends[seen[1]])
         return small, small * (seen[1] / seen[0]) ** 0.5 > large    # half way between 1 and the ratio of the steps
+
+    def doubt(self) -> float:
+        """How far the slopes ahead and behind leave open what the slope at x is: at the best step.
+
+        A smooth function is known better than this; one with many kinks within a step is not, since there gaps at
+        neighbouring steps may agree by accident.
+        """
+        return min((abs(self.bends[h]) + 10.0 * self.noise(h) for h in self.bends), default=inf)
 
     def curvature(self) -> float:
         """The largest |d' H d| that is above the noise: what g . d changes by if x moves by d."""
