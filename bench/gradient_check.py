@@ -35,7 +35,8 @@ def network(rng, act="relu", stored=np.float64, inside=None, bias=0.1, decay=1e-
 
     def fun(p):
         p, kind, _, _, e = pass_through(p)
-        return (e * e).sum() * kind.type(0.5 / n) + sum((p[w] * p[w]).sum() for w in ("w1", "w2")) * kind.type(decay / 2)
+        weights = (p["w1"] * p["w1"]).sum() + (p["w2"] * p["w2"]).sum()
+        return (e * e).sum() * kind.type(0.5 / n) + weights * kind.type(decay / 2)
 
     def grad(p):
         p, kind, u, h, e = pass_through(p)

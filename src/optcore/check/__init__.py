@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import inf, isfinite, log2, nan, sqrt
 from typing import Any
 
 import numpy as np
 
-from optcore.check._line import RATIO, Line
+from optcore.check._line import RATIO, SAFETY, Line
 from optcore.check._points import Block, Points, Vector
 from optcore.check._report import BlockResult, Report, Row
 
@@ -20,7 +21,6 @@ __all__ = ["BlockResult", "Report", "Row", "check_grad"]
 
 ROUGH = 2.0 ** -40      # noise of fun, over g . d, from which on steps are so long that kinks hide in them
 COARSEST = 2.0 ** -18   # no middle step above 1/64 of an array's scale
-SAFETY = 10.0           # errors by which a gap must be off before a gradient is called wrong
 USEFUL = 0.1            # a limit above this tells nothing
 POWERS = (0, 1, -1, 2, -2, 3, -3)       # of RATIO, times the middle step, in the order they are tried
 GROUPS = 12             # arrays, or groups of arrays, that get a direction of their own
@@ -79,10 +79,9 @@ class _Check:
     def __init__(self, points: Points, rtol: float | None, maxfev: int, rng: np.random.Generator) -> None:
         self.points, self.rng = points, rng
         self.rtol = sqrt(points.eps) if rtol is None else rtol
-        self.last = maxfev - 1                  # one is kept for asking fun(x0) once more at the end
-        self.middle = 2.0 ** round(log2(points.eps) / 3.0)      # where rounding and h^2 are about equal
+        self.last = maxfev - 4                  # kept for a point beside x0, and for fun(x0) once more at the end
         self.blocks = points.blocks
-        self.scale = self._scales()
+        self.scale = points.scale
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self.beside: tuple[Vector, float, Vector] | None = None
@@ -108,27 +107,21 @@ class _Check:
 
     # ------------------------------------------------------------------------------------------- where to look
 
-    def _scales(self) -> Vector:
-        """How far an element may be moved to see something: the root mean square of its array."""
-        x = self.points.x
-        rms = np.array([np.linalg.norm(x[b.start:b.stop]) / sqrt(b.stop - b.start) for b in self.blocks])
-        other = float(np.median(rms[rms > 0.0])) if rms.any() else 1.0
-        return np.repeat(np.where(rms > 0.0, rms, other), [b.stop - b.start for b in self.blocks])
-
-    def _direction(self, blocks: list[Block], relative: bool) -> Vector:
-        """Random signs times a scale: that of the array, or each element's own. Signs, not normal numbers: no element
-        has a small weight by chance."""
+    def _direction(self, blocks: list[Block], relative: bool, again: bool) -> Vector:
+        """Random signs times a scale: that of the array, or each element's own (in turn, if it is asked again).
+        Signs, not normal numbers: no element has a small weight by chance."""
         x = np.abs(self.points.x)
-        size = np.where(x > 0.0, x, self.scale) if relative else self.scale
+        size = np.where(x > 0.0, x, self.scale) if relative != again else self.scale
         d = np.zeros_like(x)
         for b in blocks:
             d[b.start:b.stop] = size[b.start:b.stop] * self.rng.choice([-1.0, 1.0], b.stop - b.start)
         return d
 
-    def _element(self, i: int, relative: bool) -> Vector:
+    def _element(self, i: int, again: bool) -> Vector:
+        """One element, moved by its own size; by the scale of its array, if it is far less."""
         d = np.zeros_like(self.points.x)
         own = abs(float(self.points.x[i]))
-        d[i] = own if own > 0.0 and (relative or own > 1e-3 * self.scale[i]) else self.scale[i]
+        d[i] = own if own > 0.0 and (again or own > 1e-3 * self.scale[i]) else self.scale[i]
         return d
 
     def _look(self) -> tuple[Line, Row] | None:
@@ -142,8 +135,7 @@ class _Check:
         for k, (blocks, relative) in enumerate(plans):
             if self.points.evaluations > enough:
                 break
-            line, row = self._judge(blocks, lambda again, b=blocks, r=relative:     # type: ignore[misc]
-                                    self._direction(b, r != again), whole=k == 0)
+            line, row = self._judge(blocks, partial(self._direction, blocks, relative), whole=k == 0)
             if k == 0:
                 self.order = line.order()
             if row.status == "wrong":
@@ -151,7 +143,7 @@ class _Check:
         for b, i in self._elements():
             if self.points.evaluations > enough:
                 break
-            self._judge([b], lambda again, i=i: self._element(i, again), element=i)  # type: ignore[misc]
+            self._judge([b], partial(self._element, i), element=i)
         # The one that names the fewest arrays, then the one with the largest error.
         return min(wrong, key=lambda found: (len(found[1].blocks), -found[1].error), default=None)
 
@@ -171,16 +163,13 @@ class _Check:
                element: int | None = None) -> tuple[Line, Row]:
         """One row. If nothing can be seen along the first direction, the second is tried: `direction(True)`."""
         p = self.points
-        line, row = Line(p, p.x, p.value, p.slopes, direction(False)), None
         for again in (False, True):
-            if again:
-                line = Line(p, p.x, p.value, p.slopes, direction(True))
+            line = Line(p, p.x, p.value, p.slopes, direction(again))
             row = self._row(line, blocks, element, whole=whole)
-            if row.status == "wrong" and line.bend()[1]:
+            if row.status == "wrong" and line.kink():
                 row = self._row_beside(line, row, blocks, element)
             if row.status != "unclear":
                 break
-        assert row is not None
         self.rows.append(row)
         return line, row
 
@@ -193,8 +182,7 @@ class _Check:
             rounding = max(rounding, SAFETY * float(rms) / sqrt(b.stop - b.start))
         target = max(self.rtol * line.size, rounding)
         gap, tolerance, p = inf, inf, self.points
-        # The step where the noise of fun and the h^2 of the difference are about equal.
-        middle = 2.0 ** round(log2(min(max(p.noise / line.size if line.size else 0.0, p.eps), COARSEST)) / 3.0)
+        middle = self._middle(line)
         for k in powers:
             if p.evaluations + 2 > self.last:
                 break
@@ -224,21 +212,27 @@ class _Check:
         return self._make(line, blocks, element, gap, tolerance,
                           "ok" if tolerance <= USEFUL * size or dead else "unclear")
 
+    def _middle(self, line: Line) -> float:
+        """The step where the noise of fun and the h^2 of the difference are about equal."""
+        noise = self.points.noise / line.size if line.size else 0.0
+        return float(2.0 ** round(log2(min(max(noise, self.points.eps), COARSEST)) / 3.0))
+
     def _make(self, line: Line, blocks: list[Block], element: int | None, gap: float, tolerance: float,
               status: str) -> Row:
-        unit = 1.0 if element is None else line.d[element]
+        unit = 1.0 if element is None else float(line.d[element])
+        analytic = line.analytic if element is None else float(line.slopes[element])
         size = max(line.size, abs(line.analytic + gap), line.curvature() if status == "ok" else 0.0)
         names = tuple(b.name for b in blocks)
         where = (blocks[0].label(element) if element is not None else names[0] if len(names) == 1
                  else "all" if len(names) == len(self.blocks) else f"{names[0]} to {names[-1]}")
-        return Row(where, names, element is not None, float(line.analytic / unit), float((line.analytic + gap) / unit),
-                   float(abs(gap) / size) if size else 0.0, float(tolerance / size) if size else 0.0, status)
+        return Row(where, names, element is not None, analytic, analytic + gap / unit,
+                   abs(gap) / size if size else 0.0, tolerance / size if size else 0.0, status)
 
     def _row_beside(self, line: Line, row: Row, blocks: list[Block], element: int | None) -> Row:
         """The same row at a point beside x0: what was a kink there is left behind, a wrong gradient is not."""
         p = self.points
         if self.beside is None:
-            away = 16.0 * self.middle * self.scale * self.rng.uniform(0.5, 1.0, p.x.size)
+            away = 16.0 * self._middle(line) * self.scale * self.rng.uniform(0.5, 1.0, p.x.size)
             x = p.place(p.x + away * self.rng.choice([-1.0, 1.0], p.x.size))
             self.beside = x, p.fun(x), p.grad(x)
         x, value, slopes = self.beside
@@ -248,7 +242,7 @@ class _Check:
         there = self._row(moved, blocks, element, powers=(0, -1, -2, 1))
         if there.status == "ok":
             return replace(row, status="kink")
-        return replace(row, status="unclear" if there.status == "unclear" or moved.bend()[1] else "wrong")
+        return replace(row, status="unclear" if there.status == "unclear" or moved.kink() else "wrong")
 
     # ------------------------------------------------------------------------------------------- which element
 
@@ -272,7 +266,7 @@ class _Check:
         block = next(b for b in self.blocks if b.start <= at[0] < b.stop)
         if at.size == 1:
             i = int(at[0])
-            self._judge([block], lambda again: self._element(i, again), element=i)
+            self._judge([block], partial(self._element, i), element=i)
         else:
             self.notes.append(f"no single element stands out; the error is spread around {block.label(int(at[0]))}")
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from optcore.check._points import Points, Vector
 
+SAFETY = 10.0           # errors by which a gap must be off before a gradient is called wrong
 RATIO = 4.0             # of neighbouring steps: a power of two, so that h d is exact
 
 
@@ -69,9 +70,10 @@ class Line:
             for k in range(min(len(above), 3)):
                 power = (steps[i - 1 - k] / h) ** 2
                 row.append(row[k] + (row[k] - above[k]) / (power - 1.0))
-                error = max(abs(row[k + 1] - row[k]), abs(row[k + 1] - above[k]), self._against(row[k + 1], steps[i + 1:]))
-                if error + self.noise(h) < best[1]:
-                    best = row[k + 1], error + self.noise(h)
+                error = self.noise(h) + max(abs(row[k + 1] - row[k]), abs(row[k + 1] - above[k]),
+                                            self._against(row[k + 1], steps[i + 1:]))
+                if error < best[1]:
+                    best = row[k + 1], error
             above = row
         return best
 
@@ -80,16 +82,13 @@ class Line:
         a kink nearby, and no error of the gradient."""
         return max((abs(self.gaps[h] - gap) - 3.0 * self.noise(h) for h in steps), default=0.0)
 
-    def bend(self) -> tuple[float, bool]:
-        """(how much the slope changes over a step, as far as it is not noise; whether that is a kink at x).
+    def kink(self) -> bool:
+        """Whether the slopes ahead and behind disagree down to the smallest steps at which this is not noise.
 
-        Of a smooth function it falls with h, by RATIO from step to step; at a kink it stays.
+        Of a smooth function their difference falls with h, by RATIO from step to step; at a kink it stays.
         """
-        seen = [h for h in sorted(self.bends) if abs(self.bends[h]) > 40.0 * self.noise(h)]
-        if len(seen) < 2:
-            return 0.0, False
-        small, large = abs(self.bends[seen[0]]), abs(self.bends[seen[1]])
-        return small, small * (seen[1] / seen[0]) ** 0.5 > large    # half way between 1 and the ratio of the steps
+        seen = [h for h in sorted(self.bends) if abs(self.bends[h]) > 40.0 * self.noise(h)][:2]
+        return len(seen) == 2 and abs(self.bends[seen[0]]) * (seen[1] / seen[0]) ** 0.5 > abs(self.bends[seen[1]])
 
     def doubt(self) -> float:
         """How far the slopes ahead and behind leave open what the slope at x is: at the best step.
@@ -97,7 +96,7 @@ class Line:
         A smooth function is known better than this; one with many kinks within a step is not, since there gaps at
         neighbouring steps may agree by accident.
         """
-        return min((abs(self.bends[h]) + 10.0 * self.noise(h) for h in self.bends), default=inf)
+        return min((abs(self.bends[h]) + SAFETY * self.noise(h) for h in self.bends), default=inf)
 
     def curvature(self) -> float:
         """The largest |d' H d| that is above the noise: what g . d changes by if x moves by d."""

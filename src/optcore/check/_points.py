@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,10 @@ def _real(name: str, leaf: Any) -> npt.NDArray[Any]:
 class Points:
     """fun and grad, asked at points given as flat float64 vectors.
 
-    x: x0 as fun sees it; value, slopes: fun(x) and grad(x); noise: how far fun is known; slope_noise: the same of
-    each element of grad; precision: of the arithmetic inside fun; shadow: whether float64 copies are passed where
-    x0 is stored in less; spread: how far repeated calls at x0 differ.
+    x: x0 as one vector; scale: how far each element may be moved to see something; value, slopes: fun(x) and grad(x);
+    noise: how far fun is known; slope_noise: the same of each element of grad; precision: of the arithmetic inside
+    fun; shadow: whether float64 copies are passed where x0 is stored in less; spread: how far repeated calls at x0
+    differ.
     """
 
     def __init__(self, fun: Callable[..., Any], grad: Callable[..., Any] | bool, x0: Any, args: tuple[Any, ...],
@@ -89,20 +91,18 @@ class Points:
                 raise TypeError(f"{name}: a function of x is needed, got {what!r}")
         self._fun, self._grad, self._args, self._tree = fun, grad, args, x0
         self.evaluations = self.gradients = 0
-        self.blocks: list[Block] = []
-        parts, start = [], 0
-        for name, leaf in _leaves(x0, "x0"):
-            a = _real(name, leaf)
+        leaves = [(name, _real(name, leaf)) for name, leaf in _leaves(x0, "x0")]
+        self._shapes = {name: (a.shape, a.dtype) for name, a in leaves}
+        for name, a in leaves:
             if not np.isfinite(a).all():
                 raise ValueError(f"{name} is not finite everywhere")
-            parts.append(a.astype(np.float64).ravel())
-            if a.size:
-                self.blocks.append(Block(name, start, start + a.size, a.shape, a.dtype))
-            start += a.size
-        if not start:
+        ends = np.cumsum([0, *(a.size for _, a in leaves)])
+        self.blocks = [Block(name, int(start), int(start) + a.size, a.shape, a.dtype)
+                       for (name, a), start in zip(leaves, ends[:-1], strict=True) if a.size]
+        if not self.blocks:
             raise ValueError("x0 has no elements")
-        self._all = [(name, a.shape, a.dtype) for name, a in ((n, _real(n, leaf)) for n, leaf in _leaves(x0, "x0"))]
-        self.x: Vector = np.concatenate(parts)
+        self.x: Vector = np.concatenate([a.astype(np.float64).ravel() for _, a in leaves])
+        self.scale = self._scales()
         self.shadow = False
         self.precision: Dtype = min((b.dtype for b in self.blocks), key=lambda dtype: dtype.itemsize)
         self.value = self.fun(self.x)
@@ -120,7 +120,7 @@ class Points:
 
     def _argument(self, v: Vector) -> Any:
         start, arrays = 0, []
-        for _, shape, dtype in self._all:
+        for shape, dtype in self._shapes.values():
             size = int(np.prod(shape))
             part = v[start:start + size].reshape(shape)
             arrays.append(part.astype(np.float64 if self.shadow else dtype))
@@ -147,12 +147,11 @@ class Points:
                 answer = self._fun(self._argument(v), *self._args)[1]
                 self.evaluations += 1
         found = dict(_leaves(answer, "x0"))
-        missing = [name for name, _, _ in self._all if name not in found]
-        extra = [name for name in found if name not in {name for name, _, _ in self._all}]
+        missing, extra = sorted(self._shapes.keys() - found), sorted(found.keys() - self._shapes)
         if missing or extra:
             raise ValueError(f"grad(x0) must be built as x0 is: it lacks {missing}, and x0 lacks {extra}")
         parts = []
-        for name, shape, _ in self._all:
+        for name, (shape, _) in self._shapes.items():
             a = _real("grad" + name.removeprefix("x0"), found[name])
             if a.shape != shape:
                 raise ValueError(f"grad(x0): the part of {name} has shape {a.shape}, {name} has {shape}")
@@ -164,6 +163,12 @@ class Points:
         return v if self.precision.itemsize == 8 else v.astype(self.precision).astype(np.float64)
 
     # -------------------------------------------------------------------------------------- what is known of them
+
+    def _scales(self) -> Vector:
+        """The root mean square of the array an element is in; of the middle one of the others, if that is 0."""
+        rms = np.array([np.linalg.norm(self.x[b.start:b.stop]) / sqrt(b.stop - b.start) for b in self.blocks])
+        other = float(np.median(rms[rms > 0.0])) if rms.any() else 1.0
+        return np.repeat(np.where(rms > 0.0, rms, other), [b.stop - b.start for b in self.blocks])
 
     def _find_precision(self, rng: np.random.Generator) -> None:
         if self.precision.itemsize < 8:
@@ -179,7 +184,7 @@ class Points:
                 return
             self.value, self.slopes, self.precision = value, slopes, np.dtype(np.float64)
         # A function that rounds inside gives numbers of fewer bits, though it was asked between them.
-        beside = self.fun(self.x * (1.0 + 2.0 ** -30 * rng.choice([-1.0, 1.0], self.x.size)))
+        beside = self.fun(self.x + 2.0 ** -30 * self.scale * rng.choice([-1.0, 1.0], self.x.size))
         if self.value != 0.0 and all(float(np.float32(v)) == v for v in (beside, self.value)):
             self.precision = np.dtype(np.float32)
 

@@ -43,8 +43,8 @@ class Report:
     verdict: "correct"; "kink", correct, but x0 lies on a kink of fun, where no gradient is the only right one;
     "wrong"; "not deterministic"; "inconclusive", if fun is too noisy or rough at x0 for some array to be judged.
     worst: the row of the wrong element with the largest error, if any. taylor_order: the power of h with which
-    fun(x + h d) - fun(x) - h g.d falls along a random direction; 2 for a correct gradient, 1 for a wrong one, None if it
-    is all rounding (a linear function). noise: how far values of fun are known. precision: of fun's arithmetic.
+    fun(x + h d) - fun(x) - h g.d falls along a random direction; 2 for a correct gradient, 1 for a wrong one, None if
+    it is all rounding (a linear function). noise: how far values of fun are known. precision: of fun's arithmetic.
     """
 
     verdict: str
