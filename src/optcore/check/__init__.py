@@ -207,10 +207,12 @@ class _Check:
         if abs(gap) > tolerance:
             return self._make(line, blocks, element, gap, tolerance, "wrong")
         # Where g is zero, the size is that which g has one step away.
-        size = max(line.size, abs(line.analytic + gap), line.curvature())
-        dead = not self.points.slopes[line.support].any() and all(g == 0.0 for g in line.gaps.values())
-        return self._make(line, blocks, element, gap, tolerance,
-                          "ok" if tolerance <= USEFUL * size or dead else "unclear")
+        useful = USEFUL * max(line.size, abs(line.analytic + gap), line.curvature())
+        if tolerance > useful:                  # the table is rough, but single steps may have agreed
+            tolerance = min((SAFETY * line.noise(h) for h, g in line.gaps.items() if abs(g) <= SAFETY * line.noise(h)),
+                            default=tolerance)
+        dead = not p.slopes[line.support].any() and all(g == 0.0 for g in line.gaps.values())
+        return self._make(line, blocks, element, gap, tolerance, "ok" if tolerance <= useful or dead else "unclear")
 
     def _middle(self, line: Line) -> float:
         """The step where the noise of fun and the h^2 of the difference are about equal."""

@@ -13,6 +13,7 @@ J. J. More and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 
 """
 from __future__ import annotations
 
+from itertools import pairwise
 from math import inf, isfinite, log
 
 import numpy as np
@@ -83,12 +84,18 @@ class Line:
         return max((abs(self.gaps[h] - gap) - 3.0 * self.noise(h) for h in steps), default=0.0)
 
     def kink(self) -> bool:
-        """Whether the slopes ahead and behind disagree down to the smallest steps at which this is not noise.
+        """Whether the slopes ahead and behind still disagree as h goes to 0.
 
-        Of a smooth function their difference falls with h, by RATIO from step to step; at a kink it stays.
+        Their difference is jump + h d'Hd + ...; the jump, which is 0 for a smooth function, is what two neighbouring
+        steps extrapolate to. The smallest steps are asked, where it is above the noise.
         """
-        seen = [h for h in sorted(self.bends) if abs(self.bends[h]) > 40.0 * self.noise(h)][:2]
-        return len(seen) == 2 and abs(self.bends[seen[0]]) * (seen[1] / seen[0]) ** 0.5 > abs(self.bends[seen[1]])
+        steps = sorted(self.bends)[:4]
+        for h, larger in pairwise(steps):
+            ratio = larger / h
+            jump = abs(ratio * self.bends[h] - self.bends[larger]) / (ratio - 1.0)
+            if jump > 4.0 * SAFETY * self.noise(h) and jump > 1e-3 * abs(self.gaps[h]):
+                return True
+        return False
 
     def doubt(self) -> float:
         """How far the slopes ahead and behind leave open what the slope at x is: at the best step.
@@ -96,7 +103,7 @@ class Line:
         A smooth function is known better than this; one with many kinks within a step is not, since there gaps at
         neighbouring steps may agree by accident.
         """
-        return min((abs(self.bends[h]) + SAFETY * self.noise(h) for h in self.bends), default=inf)
+        return min((2.0 * abs(self.bends[h]) + SAFETY * self.noise(h) for h in self.bends), default=inf)
 
     def curvature(self) -> float:
         """The largest |d' H d| that is above the noise: what g . d changes by if x moves by d."""
