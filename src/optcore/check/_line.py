@@ -87,8 +87,10 @@ class Line:
         """Whether the slopes ahead and behind still disagree as h goes to 0.
 
         Their difference is jump + h d'Hd + ...; the jump, which is 0 for a smooth function, is what two neighbouring
-        steps extrapolate to. The smallest steps are asked, where it is above the noise.
+        steps extrapolate to. It is no kink at x if at some step the slopes agree to a thousandth of the gap.
         """
+        if self.doubt() < 1e-3 * abs(self.gap()[0]):
+            return False
         steps = sorted(self.bends)[:4]
         for h, larger in pairwise(steps):
             ratio = larger / h
