@@ -1,4 +1,4 @@
-"""False alarms and misses of optcore.check_grad over random problems: `python bench/gradient_check.py [rounds]`.
+"""False alarms and misses of optcore.check_grad over random problems: `python bench/gradient_check.py [rounds [first seed]]`.
 
 Correct gradients of hard functions are to be found correct (or not to be judged, where a line says so); gradients
 with one of the usual mistakes are to be found wrong. Each round draws every problem anew.
@@ -225,12 +225,13 @@ KINDS = {"float64": {}, "float32 shadowed": {"stored": np.float32},
 # ------------------------------------------------------------------------------------------------- counting
 
 
-def table(rounds):
+def table(rounds, first):
+    seeds = range(first, first + rounds)
     print(f"{rounds} draws of each\n\n{'correct gradient of':<34} correct  kink  inconclusive  wrong  evaluations")
     false = 0
     for name, make in HARD.items():
         seen, most = Counter(), 0
-        for seed in range(rounds):
+        for seed in seeds:
             report = oc.check_grad(*make(np.random.default_rng(seed)), seed=seed)
             seen[report.verdict] += 1
             most = max(most, report.evaluations)
@@ -240,7 +241,7 @@ def table(rounds):
     for kind, settings in KINDS.items():
         print(f"\n{'wrong gradient, relu and tanh, ' + kind:<50} wrong  else  element named")
         seen, named = Counter(), Counter()
-        for seed in range(rounds):
+        for seed in seeds:
             act = ("relu", "tanh")[seed % 2]
             for name, *problem in mistakes(np.random.default_rng(seed), act=act, **settings):
                 report = oc.check_grad(*problem, seed=seed)
@@ -251,4 +252,5 @@ def table(rounds):
 
 
 if __name__ == "__main__":
-    table(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    given = [int(word) for word in sys.argv[1:]]
+    table(*(given + [200, 0][len(given):]))
