@@ -1,4 +1,6 @@
-"""False alarms and misses of optcore.check_grad over random problems: `python bench/gradient_check.py [rounds [first seed]]`.
+"""False alarms and misses of optcore.check_grad over random problems.
+
+    python bench/gradient_check.py [rounds [first seed]]
 
 Correct gradients of hard functions are to be found correct (or not to be judged, where a line says so); gradients
 with one of the usual mistakes are to be found wrong. Each round draws every problem anew.

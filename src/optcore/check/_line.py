@@ -108,7 +108,8 @@ class Line:
         return min((2.0 * abs(self.bends[h]) + SAFETY * self.noise(h) for h in self.bends), default=inf)
 
     def curvature(self) -> float:
-        """|d' H d|, what g . d changes by if x moves by d, where it is above the noise. The smallest: a kink is none."""
+        """|d' H d|, what g . d changes by if x moves by d, where it is above the noise; the smallest, since a kink
+        makes it large at small steps."""
         return min((abs(self.bends[h]) / h for h in self.bends if abs(self.bends[h]) > 8.0 * self.noise(h)),
                    default=0.0)
 
