@@ -36,7 +36,8 @@ def shifted(a, by):
 BAD_HALVES = {
     "float32": lambda a: a.astype(np.float32), "int16": lambda a: a.astype(np.int16),
     "uint8": lambda a: a.view(np.uint8), "big-endian": lambda a: a.astype(">u2"),
-    "same size": lambda a: a.reshape(a.shape[::-1]), "flat": lambda a: a.ravel(), "one axis more": lambda a: a[None], "smaller": lambda a: a[:, :-1].copy(), "empty": lambda a: a[:0],
+    "same size": lambda a: a.reshape(a.shape[::-1]), "flat": lambda a: a.ravel(), "one axis more": lambda a: a[None],
+    "smaller": lambda a: a[:, :-1].copy(), "empty": lambda a: a[:0],
     "strided": wide, "transposed": np.asfortranarray, "misaligned": lambda a: shifted(a, 1), "read-only": read_only,
     "a list": lambda a: a.tolist(),
 }

@@ -153,21 +153,23 @@ def test_rounding_keeps_what_is_exact_and_goes_only_to_neighbours(seed, step, sl
 # ------------------------------------------------------------------------------------------- what it is for
 
 
+@pytest.mark.parametrize("form", ["bfloat16", "int8"])
 @pytest.mark.parametrize("factor", [0.1, 10.0])
-def test_second_moment_follows_a_change_of_scale(factor):
-    """10 000 steps, the gradients' scale changes tenfold in the middle: the mean of v stays within 1 % of float32's.
-    Rounded to nearest it does not move at all, since a step changes v by less than half a unit."""
+def test_moments_follow_a_change_of_scale(factor, form):
+    """10 000 steps, the gradients' scale changes tenfold in the middle: the means of m and v stay within 1 % of
+    float32's. Rounded to nearest v does not move at all, since a step changes it by less than half a unit."""
     n, steps, rng = 4096, 10_000, np.random.default_rng(0)
-    base = [rng.standard_normal(n).astype(np.float32) for _ in range(16)]
+    base = [(1 + rng.standard_normal(n)).astype(np.float32) for _ in range(16)]
     exact = [np.zeros(n, np.float32) for _ in range(3)]
-    narrow = [np.zeros(n, np.float32), np.zeros(n, np.uint16), np.zeros(n, np.uint16)]
+    narrow = [np.zeros(n, np.float32), *(oc.state_array(exact[0], form) for _ in range(2))]
     for t in range(1, steps + 1):
         g = base[t % 16] * np.float32(1.0 if t <= steps // 2 else factor)
         oc.functional.adam(exact[0], g, *exact[1:], step=t)
         oc.functional.adam(narrow[0], g, *narrow[1:], step=t)
         if t % 1000 == 0:
-            want, got = exact[2].mean(dtype=np.float64), reference.decode(narrow[2]).mean(dtype=np.float64)
-            assert abs(got / want - 1) < 0.01, (t, got, want)
+            for stored_as, want, nonnegative in ((narrow[1], exact[1], False), (narrow[2], exact[2], True)):
+                got = _formats.decode8(stored_as, n, nonnegative) if form == "int8" else reference.decode(stored_as)
+                assert abs(got.mean(dtype=np.float64) / want.mean(dtype=np.float64) - 1) < 0.01, (t, nonnegative)
     assert np.abs(narrow[0] - exact[0]).mean() < 0.02 * np.abs(exact[0]).mean()
 
 

@@ -1,6 +1,6 @@
-"""The noise of stochastic rounding. That of state: for one element uniform and independent from step to step, from state
-array to state array and from seed to seed; over the elements of one step more even than independent numbers are. That
-of parameters is Philox, as its authors publish it. The kernels have the same bits: see test_formats.py.
+"""The noise of stochastic rounding. That of state: for one element uniform and independent from step to step, from
+state array to state array and from seed to seed; over the elements of one step more even than independent numbers
+are. That of parameters is Philox, as its authors publish it. The kernels have the same bits: see test_formats.py.
 
 Chi-squared over 256 cells has mean 255 and standard deviation sqrt(510) if the cells are equally likely; six of these
 are left to chance in each comparison.

@@ -98,7 +98,8 @@ def decode8(stored: Any, n: int, nonnegative: bool) -> Any:
     x = ((codes >> np.array([0, 8, 16, 24], np.uint32)[None, :, None]) & np.uint32(0xFF)).reshape(count, BLOCK)
     unit = (stored[count * BLOCK:].astype(np.uint32) << np.uint32(23)).view(np.float32)[:, None]
     size = x if nonnegative else x & np.uint32(0x7F)
-    values = (((size << np.uint32(_KEPT)) | np.uint32(0x40000000)).view(np.float32) - np.float32(2)) * unit
+    with np.errstate(invalid="ignore"):             # 0 times infinity, the unit of a broken block
+        values = (((size << np.uint32(_KEPT)) | np.uint32(0x40000000)).view(np.float32) - np.float32(2)) * unit
     if not nonnegative:
         values = (values.view(np.uint32) | ((x & np.uint32(0x80)) << np.uint32(24))).view(np.float32)
     return values.reshape(-1)[:n]
