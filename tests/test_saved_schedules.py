@@ -156,7 +156,7 @@ def test_what_is_too_deep_for_a_reader_is_refused(tmp_path, monkeypatch):
         _files.save(tmp_path / "opt", {"lr": warmup(0.1, 1, then=s)}, "Adam")
 
     lr, limit = schedule("constant", ("value", 0.1)), sys.getrecursionlimit()
-    for _ in range(limit // 5):
+    for _ in range(limit):
         lr = schedule("warmup", ("value", 0.1), ("steps", 1), ("then", lr))
     sys.setrecursionlimit(10 * limit)
     try:
