@@ -20,11 +20,12 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from optcore._buffers cimport Interval, acquire, by_address, disjoint, format_of, same_shape
 from optcore._codecs cimport BFLOAT16, FLOAT32, Format, bfloat16, noise_of, state_t, width
 from optcore._engine cimport (LINE, MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span, span_fn, walk)
+from optcore._exchange cimport Exchange, borrow, exchange_of, same_layout
 from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)

@@ -16,7 +16,7 @@ import numpy as np
 from optcore import _arrays, _files, _threads
 from optcore._arrays import Array
 from optcore._specs import NONNEGATIVE, RULES, Family, Rule, Setting, explain, whole
-from optcore._walks import Walk
+from optcore._walks import Walk, scaled
 
 NONFINITE = ("propagate", "skip", "raise")
 MAX_NORM = Setting("max_norm", 1.0, NONNEGATIVE, "")
@@ -177,7 +177,7 @@ class Optimizer:
             if factor is None:
                 self._before = None             # undo() takes back the last step asked for, not one before it
                 return
-            calls = [(walk, [(t, (x[0] * factor, *x[1:])) for t, x in blocks], which) for walk, blocks, which in calls]
+            calls = [(walk, scaled(blocks, factor), which) for walk, blocks, which in calls]
         before = None
         if self._fresh:
             flat = self._checked(flat, zero_grads)      # what begins now is seen from outside, too

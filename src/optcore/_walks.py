@@ -8,23 +8,33 @@ from __future__ import annotations
 from typing import Any
 
 from optcore import _kernels
-from optcore._arrays import Array
 from optcore._specs import RULES, Rule
+
+Block = tuple[int, tuple[float, ...]]       # a step, and the scalars of a rule at it
+
+
+def scaled(blocks: list[Block], factor: float) -> list[Block]:
+    """The blocks by which the gradients are taken as if multiplied by `factor`."""
+    return [(t, (x[0] * factor, *x[1:])) for t, x in blocks]
 
 
 class Walk:
     """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
 
-    def __init__(self, rule: Rule, rows: list[tuple[Array, ...]], members: list[int], groups: list[int],
-                 steps: list[int]) -> None:
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, members)
+    def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int],
+                 steps: list[int], tensor: type | None = None) -> None:
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, members, tensor)
         self.members = members                          # numbers of the tensors
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
         self.all = len(members) == len(steps)
-        self.steps = [steps[i] for i in members]
-        self.taken: int | None = self.steps[0]          # the count of all, while they agree; else None
-        if any(t != self.taken for t in self.steps):
+        self.start([steps[i] for i in members])
+
+    def start(self, steps: list[int]) -> None:
+        """Count on from these counts, one for each tensor."""
+        self.steps = steps
+        self.taken: int | None = steps[0]               # the count of all, while they agree; else None
+        if any(t != self.taken for t in steps):
             self.taken = None
 
     def mine(self, flat: list[Any]) -> list[Any]:

@@ -1,0 +1,154 @@
+"""The parameters of a step as the kernels hold them: rows of tensors, their counts of steps, the walks.
+
+Owns how torch's state (a dict for each parameter, keys and meaning as torch.optim's) becomes the kernels' rows. A
+layout is kept from step to step while every tensor in it is the one that the optimizer would find.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from operator import is_
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optcore._specs import RULES, Rule
+from optcore._walks import Walk
+from optcore.torch import _tensors
+
+Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
+
+
+def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
+    """All values of the state (of these parameters only), in order."""
+    dicts: Iterable[Any] = state.values() if params is None else [state.get(p, {}) for p in params]
+    return list(chain.from_iterable(map(dict.values, dicts)))
+
+
+def same(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(map(is_, a, b))
+
+
+class Layout:
+    """What one step of these groups needs; makes the state that is missing.
+
+    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. fill: state keys whose
+    first value is a setting. forms: the storage format of each state array. counted: whether the class keeps "step" in
+    its state. before: the layout that this one replaces; it knows counts that the state does not. whole: whether the
+    groups hold all parameters of the optimizer.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
+                 names: list[str], fill: Mapping[str, str], forms: Mapping[str, str], counted: bool,
+                 before: Layout | None, whole: bool) -> None:
+        self.params, self.names, self.whole = params, names, whole
+        self.members: list[int] = []                    # numbers of the parameters that take part
+        self.rows: list[tuple[Tensor, ...]] = []        # and for each (p, state...)
+        self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes, and what is stepped in their place
+        kept = {} if before is None else dict(
+            zip(map(id, before.mine(before.params)), before.counts.tolist(), strict=True))
+        counts: list[int] = []
+        gathered: dict[str, tuple[Rule, list[tuple[Tensor, ...]], list[int], list[int]]] = {}
+        i = 0
+        for number, (group, name) in enumerate(zip(groups, names, strict=True)):
+            rule = RULES[name]
+            first = {key: float(group.get(fill.get(key, ""), 0.0)) for key in rule.keys}
+            for p in group["params"]:
+                # As torch: no state before the first gradient.
+                if grads[i] is not None or state.get(p) or not rule.keys and id(p) in kept:
+                    entry = state[p] if rule.keys else state.get(p, {})
+                    counts.append(_count(entry, rule, int(kept.get(id(p), 0))))
+                    self.rows.append(self._row(p, entry, rule, first, forms))
+                    _, rows, members, where = gathered.setdefault(rule.kernel, (rule, [], [], []))
+                    rows.append(self.rows[-1])
+                    members.append(len(self.members))
+                    where.append(number)
+                    self.members.append(i)
+                i += 1
+        inside = set(self.members)
+        self.outside = [i for i in range(len(params)) if i not in inside]
+        # torch keeps the count of each parameter in a tensor; these are parts of one, so that one addition serves all.
+        together = torch.tensor(counts, dtype=torch.float32)
+        self.counts = together.numpy()
+        for k, i in enumerate(self.members):
+            entry = state.get(params[i])
+            if entry and counted:
+                entry["step"] = together[k]
+        self.walks = [Walk(*x, counts, torch.Tensor) for x in gathered.values()]
+        self.entries = entries(state, None if whole else params)
+        self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
+
+    def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float],
+             forms: Mapping[str, str]) -> tuple[Tensor, ...]:
+        mine = _tensors.local(p).detach()
+        if not _tensors.dense(mine):
+            self.detours.append((mine, mine.contiguous()))
+            mine = self.detours[-1][1]
+        row = [mine]
+        for key in rule.keys:
+            dtype = getattr(torch, forms[key])
+            if entry.get(key) is None:
+                entry[key] = torch.full_like(p, first[key], dtype=dtype, requires_grad=False,
+                                             memory_format=torch.preserve_format)
+            share = _tensors.local(entry[key])
+            if share.shape != mine.shape:
+                raise ValueError(f"state {key!r} has shape {tuple(share.shape)}, its parameter has {tuple(mine.shape)}")
+            fitting = _tensors.placed_as(share, mine, dtype)
+            if fitting is not share and share is entry[key]:
+                entry[key] = fitting
+            elif fitting is not share:
+                raise TypeError(f"state {key!r} is a distributed tensor of {share.dtype} with strides "
+                                f"{share.stride()}; {dtype} with {mine.stride()} is needed")
+            row.append(fitting)
+        return tuple(row)
+
+    def fits(self, params: list[Any], grads: list[Any], state: Any, names: list[str]) -> bool:
+        """Whether a step of these would find the tensors that this layout holds."""
+        return (names == self.names and same(params, self.params)
+                and not any(grads[i] is not None for i in self.outside)
+                and same(entries(state, None if self.whole else params), self.entries))
+
+    def mine(self, flat: list[Any]) -> list[Any]:
+        return flat if not self.outside else [flat[i] for i in self.members]
+
+    def recount(self) -> None:
+        """Let the walks know counts that were changed from outside, as when a checkpoint is read into the tensors."""
+        for walk in self.walks:
+            now = self.counts if walk.all else self.counts[walk.members]
+            if not (now == (walk.steps if walk.taken is None else walk.taken)).all():
+                walk.start([int(n) for n in now])
+
+    def count(self, walk: Walk, stepped: int, flat: list[Any]) -> None:
+        """Take note that a walk was made in which `stepped` tensors took part."""
+        walk.count(stepped, flat)
+        if walk.all and stepped == len(walk.members):
+            self.counts += np.float32(1)
+        else:
+            self.counts[[i for i in walk.members if flat[i] is not None]] += np.float32(1)
+
+    def gather(self) -> None:
+        """Bring what is stepped in place of parameters with holes up to date."""
+        for p, stepped in self.detours:
+            stepped.copy_(p)
+
+    def scatter(self) -> None:
+        """Write it back."""
+        for p, stepped in self.detours:
+            p.copy_(stepped)
+
+    def copy(self) -> Copies:
+        """All that a step writes, with copies."""
+        written = [t for row in self.rows for t in row] + [p for p, _ in self.detours]
+        return [(t, t.clone()) for t in [*written, torch.from_numpy(self.counts)]]
+
+
+def _count(entry: Mapping[str, Any], rule: Rule, kept: int) -> int:
+    """How many steps a parameter with this state has taken."""
+    if "step" in entry:
+        return int(entry["step"])
+    if not rule.keys:
+        return kept
+    # As in torch, steps count from the first state on; state without a count has seen one step at least.
+    return max(kept, 1) if any(entry.get(key) is not None for key in rule.keys) else 0
