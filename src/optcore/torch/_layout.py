@@ -5,7 +5,7 @@ layout is kept from step to step while every tensor in it is the one that the op
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from operator import is_
 from typing import Any
@@ -14,10 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore._specs import RULES, Rule
+from optcore._scalars import asgd_eta_mu, nadam_mu_product
+from optcore._specs import LR, RULES, Family, Rule, number
 from optcore._walks import Walk
 from optcore.torch import _tensors
 
+# What torch carries from step to step in the state, and the table computes from settings and count: the numbers of a
+# group of this class after t steps.
+DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {
+    "NAdam": lambda g, t: {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))},
+    "ASGD": lambda g, t: dict(zip(("eta", "mu"), asgd_eta_mu(
+        t + 1, number(LR, g["lr"], t + 1), float(g["lambd"]), float(g["alpha"]), float(g["t0"])), strict=True)),
+}
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 
 
@@ -34,16 +42,16 @@ def same(a: list[Any], b: list[Any]) -> bool:
 class Layout:
     """What one step of these groups needs; makes the state that is missing.
 
-    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. fill: state keys whose
-    first value is a setting. forms: the storage format of each state array. counted: whether the class keeps "step" in
+    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. forms: the storage format of each state array. counted: whether the class keeps "step" in
     its state. before: the layout that this one replaces; it knows counts that the state does not. whole: whether the
     groups hold all parameters of the optimizer.
     """
 
     def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
-                 names: list[str], fill: Mapping[str, str], forms: Mapping[str, str], counted: bool,
+                 names: list[str], family: Family, forms: Mapping[str, str], counted: bool,
                  before: Layout | None, whole: bool) -> None:
         self.params, self.names, self.whole = params, names, whole
+        self.derived = DERIVED.get(family.name)
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.rows: list[tuple[Tensor, ...]] = []        # and for each (p, state...)
         self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes, and what is stepped in their place
@@ -54,7 +62,7 @@ class Layout:
         i = 0
         for number, (group, name) in enumerate(zip(groups, names, strict=True)):
             rule = RULES[name]
-            first = {key: float(group.get(fill.get(key, ""), 0.0)) for key in rule.keys}
+            first = {key: float(group.get(family.fill.get(key, ""), 0.0)) for key in rule.keys}
             for p in group["params"]:
                 # As torch: no state before the first gradient.
                 if grads[i] is not None or state.get(p) or not rule.keys and id(p) in kept:
@@ -76,6 +84,7 @@ class Layout:
             entry = state.get(params[i])
             if entry and counted:
                 entry["step"] = together[k]
+        self.derive(groups, state)
         self.walks = [Walk(*x, counts, torch.Tensor) for x in gathered.values()]
         self.entries = entries(state, None if whole else params)
         self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
@@ -127,6 +136,23 @@ class Layout:
             self.counts += np.float32(1)
         else:
             self.counts[[i for i in walk.members if flat[i] is not None]] += np.float32(1)
+
+    def derive(self, groups: list[dict[str, Any]], state: Any) -> None:
+        """Bring the state that the step does not need, but torch would, up to date."""
+        if self.derived is None:
+            return
+        known: dict[tuple[int, int], dict[str, float]] = {}
+        numbers = [number for number, group in enumerate(groups) for _ in group["params"]]
+        for i, count in zip(self.members, self.counts.tolist(), strict=True):
+            at = numbers[i], int(count)
+            if at not in known:
+                known[at] = self.derived(groups[at[0]], at[1])
+            for key, value in known[at].items():
+                old = state[self.params[i]].get(key)
+                if isinstance(old, Tensor):
+                    old.fill_(value)
+                else:
+                    state[self.params[i]][key] = torch.tensor(value, dtype=torch.float32)
 
     def gather(self) -> None:
         """Bring what is stepped in place of parameters with holes up to date."""

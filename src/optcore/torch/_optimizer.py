@@ -131,7 +131,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         self._check_all(groups, grads)
         for group, (name, values) in zip(groups, meant, strict=True):
             RULES[name].scalars(1, *values)
-        layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family.fill, self._forms,
+        layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._forms,
                                               self.counted, layout, only is None)
         flat = layout.mine(grads)
         if not self._walk(layout, meant, flat, self._checked(layout, flat), threads):
@@ -236,6 +236,13 @@ class FusedOptimizer(torch.optim.Optimizer):
         self._before = None
 
     # ------------------------------------------------------------------------------------------- the state
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's, with torch's keys: torch.optim's class of this name loads it."""
+        if (layout := self._layouts.get(None)) is not None and layout.derived:
+            with torch.no_grad():
+                layout.derive(self.param_groups, self.state)
+        return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's: takes over settings and state that an optimizer of this class or of torch's gave.
