@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from optcore._scalars import asgd_eta_mu, nadam_mu_product
-from optcore._specs import LR, RULES, Family, Rule, number
+from optcore._specs import RULES, Family, Rule
 from optcore._walks import Walk
 from optcore.torch import _tensors
 
@@ -24,7 +24,7 @@ from optcore.torch import _tensors
 DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {
     "NAdam": lambda g, t: {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))},
     "ASGD": lambda g, t: dict(zip(("eta", "mu"), asgd_eta_mu(
-        t + 1, number(LR, g["lr"], t + 1), float(g["lambd"]), float(g["alpha"]), float(g["t0"])), strict=True)),
+        t + 1, float(g["lr"](t + 1) if callable(g["lr"]) else g["lr"]), float(g["lambd"]), float(g["alpha"]), float(g["t0"])), strict=True)),
 }
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 
@@ -91,7 +91,7 @@ class Layout:
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float],
              forms: Mapping[str, str]) -> tuple[Tensor, ...]:
-        mine = _tensors.local(p).detach()
+        mine = _tensors.local(p)
         if not _tensors.dense(mine):
             self.detours.append((mine, mine.contiguous()))
             mine = self.detours[-1][1]
@@ -117,7 +117,13 @@ class Layout:
         """Whether a step of these would find the tensors that this layout holds."""
         return (names == self.names and same(params, self.params)
                 and not any(grads[i] is not None for i in self.outside)
+                and (self.direct or all(map(self._still, self.mine(params), self.rows)))
                 and same(entries(state, None if self.whole else params), self.entries))
+
+    def _still(self, p: Any, row: tuple[Tensor, ...]) -> bool:
+        """Whether what is stepped for p can go on being it."""
+        mine = _tensors.local(p)
+        return mine is row[0] or mine.shape == row[0].shape and any(q is mine for q, _ in self.detours)
 
     def mine(self, flat: list[Any]) -> list[Any]:
         return flat if not self.outside else [flat[i] for i in self.members]

@@ -130,6 +130,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         # The first step, or a tensor is not where it was. All is checked before there is state to see.
         self._check_all(groups, grads)
         for group, (name, values) in zip(groups, meant, strict=True):
+            explain(group, self.family.domains)
             RULES[name].scalars(1, *values)
         layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._forms,
                                               self.counted, layout, only is None)
