@@ -33,10 +33,10 @@ def step_in_backward(model: torch.nn.Module, optimizer: FusedOptimizer) -> Calla
     True
     """
     whole = {"max_norm": None, "nonfinite": "propagate", "undoable": False}
-    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
+    theirs = {p for group in optimizer.param_groups for p in group["params"]}
     wanted = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     for name, p in wanted:
-        if p not in group_of:
+        if p not in theirs:
             raise ValueError(f"{name} is a parameter of the model, but not of the optimizer")
 
     def hook(p: Any) -> None:
@@ -45,7 +45,7 @@ def step_in_backward(model: torch.nn.Module, optimizer: FusedOptimizer) -> Calla
                 raise ValueError(f"{setting}={getattr(optimizer, setting)!r} needs all gradients at once; "
                                  "in backward they come one by one")
         with torch.no_grad():
-            optimizer._update([{**_group_of(optimizer, p), "params": [p]}], p)
+            optimizer._update(optimizer._alone(p), p)
         p.grad = None
 
     hook_all = [p.register_post_accumulate_grad_hook(hook) for _, p in wanted]
@@ -55,8 +55,3 @@ def step_in_backward(model: torch.nn.Module, optimizer: FusedOptimizer) -> Calla
             handle.remove()
 
     return remove
-
-
-def _group_of(optimizer: FusedOptimizer, p: Any) -> dict[str, Any]:
-    """p's group as it is now: loading a state dict puts new ones in place."""
-    return next(group for group in optimizer.param_groups if any(q is p for q in group["params"]))

@@ -139,6 +139,11 @@ class FusedOptimizer(torch.optim.Optimizer):
             raise ValueError("a gradient overlaps a parameter, a state array or, with zero_grads, another gradient "
                              "in memory; what is written must stand alone")
 
+    def _alone(self, p: Any) -> list[dict[str, Any]]:
+        """A list of one group that holds p only, with the settings that p has now."""
+        group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
+        return [{**group, "params": [p]}]
+
     def _walk(self, layout: Layout, meant: list[tuple[str, tuple[Any, ...]]], grads: list[Any], flat: list[Any],
               threads: int) -> bool:
         """Make the step with gradients `flat`, which stand for `grads`; False, with nothing changed, if one of them
@@ -240,9 +245,10 @@ class FusedOptimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's, with torch's keys: torch.optim's class of this name loads it."""
-        if (layout := self._layouts.get(None)) is not None and layout.derived:
-            with torch.no_grad():
-                layout.derive(self.param_groups, self.state)
+        with torch.no_grad():
+            for only, layout in self._layouts.items():
+                if layout.derived is not None:
+                    layout.derive(self.param_groups if only is None else self._alone(only), self.state)
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
