@@ -53,7 +53,8 @@ class Layout:
         self.params, self.names, self.whole = params, names, whole
         self.derived = DERIVED.get(family.name)
         self.members: list[int] = []                    # numbers of the parameters that take part
-        self.rows: list[tuple[Tensor, ...]] = []        # and for each (p, state...)
+        self.group_of: list[int] = []                   # and for each the number of its group
+        self.rows: list[tuple[Tensor, ...]] = []        # and (p, state...)
         self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes, and what is stepped in their place
         kept = {} if before is None else dict(
             zip(map(id, before.mine(before.params)), before.counts.tolist(), strict=True))
@@ -73,6 +74,7 @@ class Layout:
                     rows.append(self.rows[-1])
                     members.append(len(self.members))
                     where.append(number)
+                    self.group_of.append(number)
                     self.members.append(i)
                 i += 1
         inside = set(self.members)
@@ -80,11 +82,17 @@ class Layout:
         # torch keeps the count of each parameter in a tensor; these are parts of one, so that one addition serves all.
         together = torch.tensor(counts, dtype=torch.float32)
         self.counts = together.numpy()
+        carried: dict[str, Tensor] = {}                 # the derived state, likewise
         for k, i in enumerate(self.members):
             entry = state.get(params[i])
             if entry and counted:
                 entry["step"] = together[k]
-        self.derive(groups, state)
+            for key in self.derived(groups[self.group_of[k]], 0) if self.derived else ():
+                if key not in carried:
+                    carried[key] = torch.empty(len(counts), dtype=torch.float32)
+                entry[key] = carried[key][k]
+        self.carried = {key: t.numpy() for key, t in carried.items()}
+        self.derive(groups)
         self.walks = [Walk(*x, counts, torch.Tensor) for x in gathered.values()]
         self.entries = entries(state, None if whole else params)
         self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
@@ -143,22 +151,16 @@ class Layout:
         else:
             self.counts[[i for i in walk.members if flat[i] is not None]] += np.float32(1)
 
-    def derive(self, groups: list[dict[str, Any]], state: Any) -> None:
+    def derive(self, groups: list[dict[str, Any]]) -> None:
         """Bring the state that the step does not need, but torch would, up to date."""
         if self.derived is None:
             return
         known: dict[tuple[int, int], dict[str, float]] = {}
-        numbers = [number for number, group in enumerate(groups) for _ in group["params"]]
-        for i, count in zip(self.members, self.counts.tolist(), strict=True):
-            at = numbers[i], int(count)
+        for at in zip(self.group_of, self.counts.astype(int).tolist(), strict=True):
             if at not in known:
                 known[at] = self.derived(groups[at[0]], at[1])
-            for key, value in known[at].items():
-                old = state[self.params[i]].get(key)
-                if isinstance(old, Tensor):
-                    old.fill_(value)
-                else:
-                    state[self.params[i]][key] = torch.tensor(value, dtype=torch.float32)
+        for key, values in self.carried.items():
+            values[...] = [known[at][key] for at in zip(self.group_of, self.counts.astype(int).tolist(), strict=True)]
 
     def gather(self) -> None:
         """Bring what is stepped in place of parameters with holes up to date."""

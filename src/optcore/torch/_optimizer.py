@@ -7,8 +7,11 @@ change.
 from __future__ import annotations
 
 import inspect
+import logging
 import math
+import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +27,16 @@ from optcore.torch._layout import Copies, Layout
 # Keyword arguments beside torch's, with their defaults; attributes of the same names.
 EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
                           "zero_grads": False, "undoable": False, "num_threads": None}
+
+
+@cache
+def _tell_threads() -> None:
+    """Say once, on the first rank, how many threads a step has, where torchrun's variable says something else."""
+    told, chosen = os.environ.get("OMP_NUM_THREADS"), _threads.get_num_threads()
+    if "LOCAL_WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") == "0" and told not in (None, str(chosen)):
+        logging.getLogger("optcore").warning(
+            "optimizer steps use %d threads on each rank (%s), not OMP_NUM_THREADS=%s; OPTCORE_NUM_THREADS changes it",
+            chosen, _threads.source(), told)
 
 
 class FusedOptimizer(torch.optim.Optimizer):
@@ -53,6 +66,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         self._layouts: dict[Any, Layout] = {}
         self._before: Copies | None = None
         super().__init__(params, *args, **settings)
+        _tell_threads()
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
@@ -123,9 +137,9 @@ class FusedOptimizer(torch.optim.Optimizer):
         layout = self._layouts.get(only)
         if layout is not None and layout.fits(params, grads, self.state, names):
             flat = layout.mine(grads)
-            if layout.direct and _tensors.direct(flat) and self._walk(layout, meant, flat, flat, threads):
+            if layout.direct and _tensors.direct(flat) and self._walk(layout, groups, meant, flat, flat, threads):
                 return
-            if self._walk(layout, meant, flat, self._checked(layout, flat), threads):
+            if self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
                 return
         # The first step, or a tensor is not where it was. All is checked before there is state to see.
         self._check_all(groups, grads)
@@ -135,7 +149,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._forms,
                                               self.counted, layout, only is None)
         flat = layout.mine(grads)
-        if not self._walk(layout, meant, flat, self._checked(layout, flat), threads):
+        if not self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
             raise ValueError("a gradient overlaps a parameter, a state array or, with zero_grads, another gradient "
                              "in memory; what is written must stand alone")
 
@@ -144,8 +158,8 @@ class FusedOptimizer(torch.optim.Optimizer):
         group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
         return [{**group, "params": [p]}]
 
-    def _walk(self, layout: Layout, meant: list[tuple[str, tuple[Any, ...]]], grads: list[Any], flat: list[Any],
-              threads: int) -> bool:
+    def _walk(self, layout: Layout, groups: list[dict[str, Any]], meant: list[tuple[str, tuple[Any, ...]]],
+              grads: list[Any], flat: list[Any], threads: int) -> bool:
         """Make the step with gradients `flat`, which stand for `grads`; False, with nothing changed, if one of them
         is not usable or a tensor of the layout has moved."""
         layout.recount()
@@ -174,6 +188,7 @@ class FusedOptimizer(torch.optim.Optimizer):
                 return False
             layout.count(walk, stepped, flat)
         self._before = before
+        layout.derive(groups)
         layout.scatter()
         written = [p for p, g in zip(layout.mine(layout.params), grads, strict=True) if g is not None]
         if self.zero_grads:
@@ -242,14 +257,6 @@ class FusedOptimizer(torch.optim.Optimizer):
         self._before = None
 
     # ------------------------------------------------------------------------------------------- the state
-
-    def state_dict(self) -> dict[str, Any]:
-        """As torch's, with torch's keys: torch.optim's class of this name loads it."""
-        with torch.no_grad():
-            for only, layout in self._layouts.items():
-                if layout.derived is not None:
-                    layout.derive(self.param_groups if only is None else self._alone(only), self.state)
-        return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's: takes over settings and state that an optimizer of this class or of torch's gave.
