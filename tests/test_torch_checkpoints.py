@@ -49,7 +49,8 @@ def assert_same_state(got, want):
 @pytest.mark.parametrize(("name", "chosen"), GRID, ids=IDS)
 @pytest.mark.parametrize("way", ["torch to ours", "ours to torch"])
 def test_state_crosses_bit_for_bit_and_the_run_goes_on(way, name, chosen):
-    makers = [lambda p: getattr(torch.optim, name)(p, foreach=False, **chosen), lambda p: getattr(ot, name)(p, **chosen)]
+    makers = [lambda p: getattr(torch.optim, name)(p, foreach=False, **chosen),
+              lambda p: getattr(ot, name)(p, **chosen)]
     writer, reader = makers if way == "torch to ours" else makers[::-1]
     start, params = pair(), pair()
     first = writer(params)
@@ -70,7 +71,8 @@ def test_state_crosses_bit_for_bit_and_the_run_goes_on(way, name, chosen):
         for t in range(BEFORE + AFTER):
             give(start, t)
             gradients.append(start[k].grad.numpy())
-        exact = bounded_trajectory(FAMILIES[name], settings_of(chosen), s.detach().numpy(), gradients, U32, carried=True)
+        exact = bounded_trajectory(FAMILIES[name], settings_of(chosen), s.detach().numpy(), gradients, U32,
+                                   carried=True)
         off = np.abs(p.detach().numpy().astype(np.float64) - q.detach().numpy())
         known = np.isfinite(exact["p"].error)
         assert (off <= 3 * exact["p"].error)[known].all()

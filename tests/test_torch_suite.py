@@ -30,6 +30,10 @@ def cases(inputs):
     return [(info, getattr(ot, info.optim_cls.__name__), case) for info in INFOS for case in inputs(info)]
 
 
+def names(some):
+    return [f"{cls.__name__}-{k}" for k, (_, cls, _) in enumerate(some)]
+
+
 INPUTS = cases(lambda info: info.optim_inputs_func("cpu"))
 ERRORS = cases(lambda info: info.optim_error_inputs_func("cpu", torch.float32))
 BEHAVIOURS = []
@@ -45,7 +49,7 @@ def test_the_number_of_cases_that_the_readme_names():
     assert len(BEHAVIOURS) * len(INPUTS) + len(ERRORS) == 1559
 
 
-@pytest.mark.parametrize(("info", "cls", "case"), ERRORS, ids=[f"{c.__name__}-{k}" for k, (_, c, _) in enumerate(ERRORS)])
+@pytest.mark.parametrize(("info", "cls", "case"), ERRORS, ids=names(ERRORS))
 def test_error_inputs(info, cls, case):
     given, expected = case.optimizer_error_input, case.error_type
     with warnings.catch_warnings():
@@ -60,7 +64,7 @@ def test_error_inputs(info, cls, case):
 
 
 @pytest.mark.parametrize("asked", range(21))
-@pytest.mark.parametrize(("info", "cls", "case"), INPUTS, ids=[f"{c.__name__}-{k}" for k, (_, c, _) in enumerate(INPUTS)])
+@pytest.mark.parametrize(("info", "cls", "case"), INPUTS, ids=names(INPUTS))
 def test_behaviours(asked, info, cls, case):
     torch.manual_seed(0)
     BEHAVIOURS[asked](info, cls, copy.deepcopy(case.kwargs))
@@ -140,7 +144,8 @@ def also_with_the_schedulers_that_torch_names_for_the_class(info, cls, kwargs):
 
 @behaviour
 def also_with_groups_and_schedulers(info, cls, kwargs):
-    for make in (lambda o: StepLR(o, 10, 0.9), lambda o: LinearLR(o, 0.4, total_iters=4), lambda o: ExponentialLR(o, 0.9),
+    for make in (lambda o: StepLR(o, 10, 0.9), lambda o: LinearLR(o, 0.4, total_iters=4),
+                 lambda o: ExponentialLR(o, 0.9),
                  lambda o: ReduceLROnPlateau(o, mode="max" if kwargs.get("maximize") else "min"),
                  lambda o: PolynomialLR(o, 30)):
         (weight, bias), loss = problem()

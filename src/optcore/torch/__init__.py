@@ -7,7 +7,6 @@ optcore itself never does.
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 import torch.optim
 

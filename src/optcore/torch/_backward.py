@@ -48,10 +48,10 @@ def step_in_backward(model: torch.nn.Module, optimizer: FusedOptimizer) -> Calla
             optimizer._update(optimizer._alone(p), p)
         p.grad = None
 
-    hook_all = [p.register_post_accumulate_grad_hook(hook) for _, p in wanted]
+    handles = [p.register_post_accumulate_grad_hook(hook) for _, p in wanted]  # type: ignore[no-untyped-call]
 
     def remove() -> None:
-        for handle in hook_all:
+        for handle in handles:
             handle.remove()
 
     return remove

@@ -11,6 +11,7 @@ from operator import is_
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,13 +20,21 @@ from optcore._specs import RULES, Family, Rule
 from optcore._walks import Walk
 from optcore.torch import _tensors
 
-# What torch carries from step to step in the state, and the table computes from settings and count: the numbers of a
-# group of this class after t steps.
-DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {
-    "NAdam": lambda g, t: {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))},
-    "ASGD": lambda g, t: dict(zip(("eta", "mu"), asgd_eta_mu(
-        t + 1, float(g["lr"](t + 1) if callable(g["lr"]) else g["lr"]), float(g["lambd"]), float(g["alpha"]), float(g["t0"])), strict=True)),
-}
+
+
+def _mu_product(g: Mapping[str, Any], t: int) -> dict[str, float]:
+    return {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))}
+
+
+def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
+    lr = g["lr"](t + 1) if callable(g["lr"]) else g["lr"]
+    eta, mu = asgd_eta_mu(t + 1, float(lr), float(g["lambd"]), float(g["alpha"]), float(g["t0"]))
+    return {"eta": eta, "mu": mu}
+
+
+# What torch carries from step to step in the state, and the table computes from settings and count: by class, the
+# numbers of a group after t steps.
+DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 
 
@@ -42,9 +51,9 @@ def same(a: list[Any], b: list[Any]) -> bool:
 class Layout:
     """What one step of these groups needs; makes the state that is missing.
 
-    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. forms: the storage format of each state array. counted: whether the class keeps "step" in
-    its state. before: the layout that this one replaces; it knows counts that the state does not. whole: whether the
-    groups hold all parameters of the optimizer.
+    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. forms: the storage
+    format of each state array. counted: whether the class keeps "step" in its state. before: the layout that this one
+    replaces; it knows counts that the state does not. whole: whether the groups hold all parameters of the optimizer.
     """
 
     def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
@@ -52,6 +61,7 @@ class Layout:
                  before: Layout | None, whole: bool) -> None:
         self.params, self.names, self.whole = params, names, whole
         self.derived = DERIVED.get(family.name)
+        self.counts: npt.NDArray[np.float32]
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.group_of: list[int] = []                   # and for each the number of its group
         self.rows: list[tuple[Tensor, ...]] = []        # and (p, state...)

@@ -54,6 +54,8 @@ class FusedOptimizer(torch.optim.Optimizer):
     zero_grads: bool
     undoable: bool
     num_threads: int | None
+    skipped: int                                # steps left out for an infinity or NaN
+    grad_norm: float | None                     # of the last step that needed it
 
     def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
         extras = {k: settings.pop(k, default) for k, default in EXTRAS.items()}
@@ -103,7 +105,7 @@ class FusedOptimizer(torch.optim.Optimizer):
 
     # -------------------------------------------------------------------------------------------- the step
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient, in place, in one walk.
 
         closure: computes the loss and the gradients first, with grad mode on; its value is returned.
@@ -181,21 +183,25 @@ class FusedOptimizer(torch.optim.Optimizer):
                 factor *= 1.0 if ratio > 1.0 else ratio         # not min(): as in torch, a NaN reaches every one
         layout.gather()
         before = layout.copy() if self.undoable else None
+        total = 0
         for walk, blocks, which in calls:
             blocks = blocks if factor == 1.0 else scaled(blocks, factor)
             stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, self.zero_grads)
             if stepped < 0:
                 return False
+            total += stepped
             layout.count(walk, stepped, flat)
         self._before = before
         layout.derive(groups)
         layout.scatter()
-        written = [p for p, g in zip(layout.mine(layout.params), grads, strict=True) if g is not None]
+        written = layout.mine(layout.params)
+        if total < len(written):
+            written = [p for p, g in zip(written, grads, strict=True) if g is not None]
         if self.zero_grads:
             for g, used in zip(grads, flat, strict=True):
                 if g is not used:
                     g.zero_()
-            written += [g for g in grads if g is not None]
+            written = [*written, *(g for g in grads if g is not None)]
         torch.autograd.graph.increment_version(written)
         return True
 
