@@ -311,6 +311,25 @@ def test_undo_takes_back_parameters_state_and_counts():
     assert all(map(same_bits, a, b)) and all(int(s["step"]) == 4 for s in opt.state.values())
 
 
+def test_classical_nesterov_looks_ahead():
+    p = torch.linspace(-1, 1, 9).requires_grad_()
+    plain = p.detach().numpy().copy()
+    opt, core = ot.NesterovClassical([p], lr=0.1), oc.NesterovClassical([plain], lr=0.1)
+    for _ in range(5):
+        before = p.detach().clone()
+        with opt.lookahead(), core.lookahead():
+            np.testing.assert_array_equal(p.detach().numpy(), plain)
+            g = 2 * plain
+            p.grad = None
+            p.square().sum().backward()
+            with pytest.raises(RuntimeError, match="inside lookahead"):
+                opt.step()
+        assert same_bits(p, before)
+        opt.step()
+        core.step([g])
+        np.testing.assert_array_equal(p.detach().numpy(), plain)
+
+
 REFUSED = [
     (lambda: torch.ones(3, dtype=torch.float64), TypeError, "float64.*float32 is needed.*torch.optim.Adam"),
     (lambda: torch.ones(3, dtype=torch.complex64), TypeError, "view_as_real"),

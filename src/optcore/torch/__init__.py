@@ -12,7 +12,7 @@ import torch.optim
 
 from optcore._specs import FAMILIES, Family
 from optcore.torch._backward import step_in_backward
-from optcore.torch._optimizer import EXTRAS, FusedOptimizer, TabledOptimizer
+from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer
 
 UNCOUNTED = ("SGD",)            # classes in whose state torch keeps no "step"
 UNUSED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
@@ -68,7 +68,7 @@ def _make_class(family: Family) -> type[FusedOptimizer]:
         own = [inspect.Parameter("self", place), inspect.Parameter("params", place),
                *(inspect.Parameter(k, place, default=v) for k, v in family.settings.items()),
                *(inspect.Parameter(k, _KEYWORD, default=v) for k, v in UNUSED.items())]
-        bases = (TabledOptimizer,)
+        bases = (LookaheadOptimizer if family.name == "NesterovClassical" else TabledOptimizer,)
     made = type(family.name, bases, {
         "family": family, "rival": rival, "counted": family.name not in UNCOUNTED,
         "__doc__": _describe(family, rival), "__module__": __name__})

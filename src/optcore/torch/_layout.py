@@ -21,7 +21,6 @@ from optcore._walks import Walk
 from optcore.torch import _tensors
 
 
-
 def _mu_product(g: Mapping[str, Any], t: int) -> dict[str, float]:
     return {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))}
 

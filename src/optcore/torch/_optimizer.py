@@ -10,7 +10,8 @@ import inspect
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from optcore import _arrays, _threads
 from optcore._optimizer import MAX_NORM, NONFINITE
-from optcore._specs import FAMILIES, RULES, Family, explain, whole
+from optcore._specs import FAMILIES, MOMENTUM, RULES, Family, explain, number, whole
 from optcore._walks import scaled
 from optcore.torch import _tensors
 from optcore.torch._layout import Copies, Layout
@@ -276,10 +277,10 @@ class FusedOptimizer(torch.optim.Optimizer):
         finally:
             handle.remove()
         # torch casts state to the parameter's dtype and shares "step" with the dict. Here both are copied as they are.
-        numbers = [n for group in given[0]["param_groups"] for n in group["params"]]
+        numbers = [k for group in given[0]["param_groups"] for k in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
-        for number, p in zip(numbers, params, strict=True):
-            for key, value in given[0]["state"].get(number, {}).items():
+        for n, p in zip(numbers, params, strict=True):
+            for key, value in given[0]["state"].get(n, {}).items():
                 if isinstance(value, Tensor):
                     self.state[p][key] = value.detach().clone(memory_format=torch.preserve_format)
 
@@ -304,3 +305,40 @@ class TabledOptimizer(FusedOptimizer):
         explain(defaults, self.family.domains)
         RULES[name].scalars(1, *values)
         super().__init__(params, defaults, **extras)
+
+
+class LookaheadOptimizer(TabledOptimizer):
+    """Adds the way to the point at which classical Nesterov takes its gradient."""
+
+    _ahead = False
+
+    @contextmanager
+    def lookahead(self) -> Iterator[None]:
+        """Within it the parameters are p + momentum * velocity; after it they are what they were, to the bit.
+
+        with opt.lookahead():
+            loss(model).backward()
+        opt.step()
+        """
+        if self._ahead:
+            raise RuntimeError("lookahead() is already entered")
+        moving = [(p, self.state[p]["velocity"], number(MOMENTUM, group["momentum"], int(self.state[p]["step"]) + 1))
+                  for group in self.param_groups for p in group["params"] if self.state.get(p)]
+        with torch.no_grad():
+            saved = [p.clone() for p, _, _ in moving]
+            for p, velocity, momentum in moving:
+                p += velocity.float() * momentum
+        self._ahead = True
+        try:
+            yield
+        finally:
+            self._ahead = False
+            with torch.no_grad():
+                for (p, _, _), before in zip(moving, saved, strict=True):
+                    p.copy_(before)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """As the others'; not inside lookahead()."""
+        if self._ahead:
+            raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
+        return super().step(closure)

@@ -15,7 +15,7 @@ from optcore import _arrays
 
 PARAMETER = tuple(getattr(torch, form) for form in _arrays.PARAMETER)
 GRADIENT = tuple(getattr(torch, form) for form in _arrays.GRADIENT)
-NONE = type(None)
+NONE: type = type(None)
 PLAIN = {Tensor, torch.nn.Parameter, NONE}              # types that are their own memory
 
 
