@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import random_arrays
-from optcore._specs import FAMILIES, FLAG, FRACTION, GROWING, NONNEGATIVE, RULES, SHRINKING
+from optcore._settings import FLAG, FRACTION, GROWING, NONNEGATIVE, SHRINKING
+from optcore._specs import FAMILIES, RULES
 
 SHAPE = (4, 6)
 REFUSED = (TypeError, ValueError)

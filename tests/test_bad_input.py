@@ -28,7 +28,8 @@ from bad_arrays import (
 )
 from helpers import assert_same_bits, reference_step
 from optcore import _threads
-from optcore._specs import FAMILIES, FLAG, RULES
+from optcore._settings import FLAG
+from optcore._specs import FAMILIES, RULES
 
 N = 24
 NAMES = sorted(RULES)

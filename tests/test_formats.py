@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import OFFSETS, SIZES, assert_same_bits, placed, random_arrays, scalars, settings_for
-from optcore import _arrays, reference
+from optcore import _arrays, _formats, reference
 from optcore._specs import FAMILIES, RULES
 
 GRADIENTS = st.sampled_from(_arrays.GRADIENT)
@@ -18,31 +18,64 @@ GRADIENTS = st.sampled_from(_arrays.GRADIENT)
 FIRST = st.sampled_from([0, 1, 12345, 2**32 - 100, 2**32, 2**40 + 7])
 
 
-def stored(a, form):
+def stored(a, form, nonnegative=False):
     """A float32 array in a storage format (bfloat16 cut off, not rounded: which value it is does not matter)."""
     if form == "bfloat16":
         return (a.view(np.uint32) >> 16).astype(np.uint16)
+    if form == "int8":
+        return _formats.encode8(a, np.zeros(_formats.blocks(a.size) * 256, np.uint32), nonnegative)
     return a.astype(form)
 
 
+@st.composite
+def cases(draw, rule, n, rng, kind, first, offsets=OFFSETS):
+    """(p, g, state...) of a rule in any formats, and the keyword arguments that go with them."""
+    plain = random_arrays(rule, n, rng, kind)
+    forms = [draw(st.sampled_from(_arrays.PARAMETER)), draw(GRADIENTS)]
+    forms += [draw(st.sampled_from(_arrays.STATE)) for _ in plain[2:]]
+    if first % 256:
+        forms = ["bfloat16" if f == "int8" else f for f in forms]
+    signless = [False, False, *(rule.nonnegative or [False])]
+    with np.errstate(all="ignore"):
+        arrays = [placed(stored(a, f, z), draw(offsets)) for a, f, z in zip(plain, forms, signless, strict=False)]
+    extras = {"rounding": draw(st.sampled_from(["stochastic", "nearest"])),
+              "clip_value": draw(st.sampled_from([None, None, 0.0, 0.3]))}
+    if forms[0] == "bfloat16" and draw(st.booleans()):
+        extras["compensation"] = placed(stored(plain[1], "bfloat16"), draw(offsets))
+    if draw(st.booleans()):
+        extras["copy"] = placed(np.zeros(n, draw(st.sampled_from([np.uint16, np.float16]))), draw(offsets))
+    if draw(st.booleans()):
+        extras |= {"average": placed(plain[-1], draw(offsets)), "average_weight": draw(st.sampled_from([0.0, 0.1]))}
+    return arrays, extras
+
+
+def of(array):
+    """What is compared: the values of floats, the codes of 8 bits."""
+    return array if array.dtype == np.uint8 else reference.decode(array)
+
+
 @pytest.mark.parametrize("name", sorted(RULES))
-@settings(max_examples=50)
+@settings(max_examples=60)
 @given(data=st.data(), n=SIZES, threads=st.integers(1, 4), kind=st.sampled_from(["normal", "tiny", "huge", "mixed"]),
        step=st.integers(1, 10**6), seed=st.integers(0, 2**64 - 1), first=FIRST)
 def test_kernel_equals_reference(variant, name, data, n, threads, kind, step, seed, first):
     rule = RULES[name]
     values = data.draw(settings_for(rule))
-    plain = random_arrays(rule, n, np.random.default_rng(seed % 2**32), kind)
-    forms = ["float32", data.draw(GRADIENTS)] + [data.draw(st.sampled_from(_arrays.STATE)) for _ in plain[2:]]
-    with np.errstate(over="ignore"):
-        arrays = [placed(stored(a, f), data.draw(OFFSETS)) for a, f in zip(plain, forms, strict=True)]
+    arrays, extras = data.draw(cases(rule, n, np.random.default_rng(seed % 2**32), kind, first))
     want = [a.copy() for a in arrays]
+    more = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in extras.items()}
+    others = tuple(extras.get(k) for k in ("compensation", "copy", "average"))
+    clip = extras["clip_value"]
     for t in (step, step + 1):
-        assert variant.apply(variant.rule_index(rule.kernel), tuple(arrays), scalars(rule, t, values), threads,
-                             seed, t, first)
-        getattr(reference, name)(*want, step=t, seed=seed, offset=first, **values)
+        assert variant.apply(variant.rule_index(rule.kernel), (*arrays, *others), scalars(rule, t, values), threads,
+                             seed, t, first, extras["rounding"] == "nearest", np.inf if clip is None else clip,
+                             extras.get("average_weight", 0.0))
+        getattr(reference, name)(*want, step=t, seed=seed, offset=first, **values, **more)
     for letter, a, b in zip(rule.arrays, arrays, want, strict=True):
-        assert_same_bits(reference.decode(a), reference.decode(b), f"{letter} of {forms}")
+        assert_same_bits(of(a), of(b), letter)
+    for k in ("compensation", "copy", "average"):
+        if k in extras:
+            assert_same_bits(of(extras[k]), of(more[k]), k)
 
 
 @settings(max_examples=60)

@@ -73,12 +73,16 @@ def model_and_data():
     return model, [torch.randn(2, 3, 5, 5) for _ in range(4)]
 
 
+@pytest.mark.parametrize("form", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
-def test_stepping_in_backward_gives_the_same_bits(name):
+def test_stepping_in_backward_gives_the_same_bits(name, form):
+    if not FAMILIES[name].keys():
+        form = "float32"
     ends = []
     for inside in (False, True):
         model, data = model_and_data()
-        opt = getattr(ot, name)([{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 3e-3}])
+        opt = getattr(ot, name)([{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 3e-3}],
+                                 state_dtype=form)
         if inside:
             remove = ot.step_in_backward(model, opt)
         for k, x in enumerate(data):

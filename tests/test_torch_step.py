@@ -40,8 +40,8 @@ def give(params, seed):
 
 
 def same_bits(a, b):
-    return a.dtype == b.dtype and a.shape == b.shape and a.detach().contiguous().numpy().tobytes() == \
-        b.detach().contiguous().numpy().tobytes()
+    return a.dtype == b.dtype and a.shape == b.shape and (       # as float32, which has room for every format
+        a.detach().float().contiguous().numpy().tobytes() == b.detach().float().contiguous().numpy().tobytes())
 
 
 @given(order=st.sampled_from(sorted(ORDERS)), grad_order=st.sampled_from(sorted(ORDERS)),
@@ -331,7 +331,8 @@ def test_classical_nesterov_looks_ahead():
 
 
 REFUSED = [
-    (lambda: torch.ones(3, dtype=torch.float64), TypeError, "float64.*float32 is needed.*torch.optim.Adam"),
+    (lambda: torch.ones(3, dtype=torch.float64), TypeError,
+     "float64.*torch.float32 or torch.bfloat16 is needed.*torch.optim.Adam"),
     (lambda: torch.ones(3, dtype=torch.complex64), TypeError, "view_as_real"),
     (lambda: torch.ones(3, device="meta"), ValueError, "on meta.*CPU.*torch.optim.Adam"),
     (lambda: torch.ones(3).to_sparse(), ValueError, "layout"),
@@ -417,9 +418,33 @@ def test_importing_optcore_does_not_import_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def bits(t):
+    return t.detach().contiguous().view(torch.int16).numpy().view(np.uint16)
+
+
+@pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_parameters_take_the_steps_of_the_numpy_classes(name, rounding):
+    """torch 2.13's fused SGD leaves such parameters as they are from some elements on (pytorch#191763)."""
+    sizes = (1, 7, 8, 9, 15, 17, 33, 65, 1023, 1025, 5000)
+    params = [torch.randn(n).bfloat16().requires_grad_() for n in sizes]
+    plain = [bits(p).copy() for p in params]
+    form = "int8" if FAMILIES[name].keys() else "float32"
+    opt = getattr(ot, name)(params, lr=0.5, seed=7, rounding=rounding, state_dtype=form, clip_value=1.5)
+    core = getattr(oc, name)(plain, lr=0.5, seed=7, rounding=rounding, state_dtype=form)
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.randn(p.shape).bfloat16()
+        core.step([bits(p.grad) for p in params], clip_value=1.5)
+        before = [p.detach().clone() for p in params]
+        opt.step()
+        for p, q, was in zip(params, plain, before, strict=True):
+            np.testing.assert_array_equal(bits(p), q)
+            assert p.numel() < 64 or not torch.equal(p, was)        # a few elements may all round back
+
+
 def test_torchs_fused_kernels_misread_what_ours_read():
-    """Two defects of torch 2.13's fused kernels on the CPU: a gradient with other strides is read in storage order,
-    and bfloat16 SGD leaves the parameter as it is (pytorch#191763, where it needs more than a few elements)."""
+    """torch 2.13's fused kernels on the CPU read a gradient with other strides in storage order."""
     torch.manual_seed(0)
     start, g = torch.randn(33, 65), torch.randn(65, 33).T
     ends = []

@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from optcore._specs import FAMILIES, FLAG, RULES, Family
+from optcore._settings import FLAG
+from optcore._specs import FAMILIES, RULES, Family
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "optcore"
 NUMBER = "float | Callable[[int], float]"      # a setting as it is, or as a function of the step
@@ -38,7 +39,9 @@ def functions(array: str, header: str) -> str:
                            for s in rule.all_settings)
         lines.append(f"def {rule.name}(\n    {', '.join(f'{a}: {array}' for a in rule.arrays)}, *,\n"
                      f"    step: int,\n{settings}    num_threads: int | None = None,\n    seed: int = 0,\n"
-                     "    offset: int = 0,\n) -> None: ...\n")
+                     "    offset: int = 0,\n    rounding: str = 'stochastic',\n    clip_value: float | None = None,\n"
+                     f"    compensation: {array} | None = None,\n    copy: {array} | None = None,\n"
+                     f"    average: {array} | None = None,\n    average_weight: float = 0.0,\n) -> None: ...\n")
     return "\n".join(lines)
 
 
@@ -60,9 +63,12 @@ from optcore._specs import Family
     skipped: int
     grad_norm: float | None
     def step(
-        self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None, zero_grads: bool = False,
+        self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
+        clip_value: float | None = None, grad_scale: float | None = None, zero_grads: bool = False,
         undoable: bool = False,
     ) -> None: ...
+    @property
+    def averages(self) -> Any: ...
     def undo(self) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
@@ -74,6 +80,7 @@ from optcore._specs import Family
         lines.append(f"class {family.name}(Optimizer):\n    def __init__(\n        self,\n        params: Any,\n"
                      f"{settings}        *,\n        state_dtype: str | Mapping[str, str] = 'float32',\n"
                      "        seed: int = 0,\n        nonfinite: str = 'propagate',\n"
+                     f"        rounding: str = 'stochastic',\n        average: {NUMBER} | None = None,\n"
                      "    ) -> None: ...")
         if family.name == "NesterovClassical":
             lines.append("    def lookahead(self) -> AbstractContextManager[None]: ...")

@@ -3,6 +3,7 @@ from importlib.metadata import version as _version
 
 from optcore import _dispatch  # first: it chooses the build that the other modules import
 from optcore import functional, reference, schedules
+from optcore._arrays import state_array
 from optcore._info import build_info
 from optcore._threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
@@ -10,4 +11,5 @@ from optcore.optimizers import __all__ as _classes
 
 __version__ = _version("optcore")
 
-__all__ = ["build_info", "functional", "get_num_threads", "reference", "schedules", "set_num_threads", *_classes]
+__all__ = ["build_info", "functional", "get_num_threads", "reference", "schedules", "set_num_threads", "state_array",
+           *_classes]

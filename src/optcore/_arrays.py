@@ -6,6 +6,7 @@ only read, is copied to C order if its strides differ (reading it in storage ord
 """
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optcore._formats import decode, to_bfloat16
+from optcore._formats import BLOCK, blocks, decode, encode8, nearest_bfloat16
 
 Array = npt.NDArray[Any]
 
@@ -48,13 +49,23 @@ def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
                     f"__array_interface__ or CPU DLPack), got {type(x).__name__}")
 
 
-# What may be stored in which format. bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16.
-PARAMETER, STATE, GRADIENT = ("float32",), ("float32", "bfloat16"), ("float32", "bfloat16", "float16")
+# What may be stored in which format. bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16; int8 is
+# 8-bit codes in blocks (see state_array), in an array of uint8.
+PARAMETER = ("float32", "bfloat16")
+STATE = ("float32", "bfloat16", "int8")
+GRADIENT = ("float32", "bfloat16", "float16")
+EXTRAS = {"compensation": ("bfloat16",), "copy": ("bfloat16", "float16"), "average": ("float32",)}
+_BY_DTYPE = {"uint16": "bfloat16", "uint8": "int8", "int8": ""}
 
 
 def format_of(a: npt.NDArray[Any]) -> str:
     """The storage format of an array by its name."""
-    return "bfloat16" if a.dtype == np.uint16 else a.dtype.name
+    return _BY_DTYPE.get(a.dtype.name, a.dtype.name)
+
+
+def shape_of(form: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an array of this format that holds `shape` elements."""
+    return (blocks(math.prod(shape)) * (BLOCK + 1),) if form == "int8" else shape
 
 
 def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER) -> npt.NDArray[Any]:
@@ -68,10 +79,12 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
         a = a.view(np.uint16)
     if writable and not a.flags.writeable:
         raise ValueError(f"{name} is read-only, but it is to be updated in place")
-    if a.flags.c_contiguous and a.flags.aligned:
+    unit = 4 if a.itemsize == 1 else a.itemsize         # 8-bit codes are read four at a time
+    aligned = a.flags.aligned and bounds(a)[0] % unit == 0
+    if a.flags.c_contiguous and aligned:
         return a
     if writable:
-        what = "not contiguous in C order" if a.flags.aligned else f"not aligned to {a.itemsize} bytes"
+        what = "not contiguous in C order" if aligned else f"not aligned to {unit} bytes"
         raise ValueError(f"{name} is {what} (strides {a.strides}, shape {a.shape}); it is updated in place, so "
                          "pass an array made by numpy.ascontiguousarray")
     return np.array(a, order="C", subok=False)
@@ -104,14 +117,24 @@ def _overlap(one: str, other: str) -> ValueError:
     return ValueError(f"{one} overlaps {other} in memory; what is updated in place must stand alone")
 
 
-def checked(names: Sequence[str], arrays: Sequence[Any]) -> tuple[Array, ...]:
-    """Usable views of (p, g, state...), or the error that names the first array that cannot be used."""
-    views = tuple(view(n, x, writable=k != 1, formats=(PARAMETER, GRADIENT, STATE)[min(k, 2)])
-                  for k, (n, x) in enumerate(zip(names, arrays, strict=True)))
-    for name, a in zip(names[1:], views[1:], strict=True):
-        check_shape(name, a, names[0], views[0].shape)
-    intervals(names, views)
-    return views
+def checked(names: Sequence[str], arrays: Sequence[Any], offset: int) -> tuple[Array | None, ...]:
+    """Usable views of (p, g, state..., and perhaps EXTRAS), or the error that names the first array that cannot be
+    used."""
+    formats = [PARAMETER, GRADIENT, *[STATE] * (len(names) - 2), *EXTRAS.values()]
+    found: list[tuple[str, Array] | None] = []
+    for k, (name, x) in enumerate(zip([*names, *EXTRAS], arrays, strict=False)):
+        found.append(None if x is None and k >= len(names) else (
+            name, view(name, x, writable=k != 1, formats=formats[k])))
+    present = [x for x in found if x is not None]
+    shape = present[0][1].shape
+    for name, a in present[1:]:
+        check_shape(name, a, names[0], shape_of(format_of(a), shape))
+        if format_of(a) == "int8" and offset % BLOCK:
+            raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {BLOCK}")
+        if name == "compensation" and format_of(present[0][1]) == "float32":
+            raise ValueError(f"compensation: {names[0]} is float32, which lacks nothing")
+    intervals(*map(list, zip(*present, strict=True)))
+    return tuple(None if x is None else x[1] for x in found)
 
 
 def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[Interval], *,
@@ -130,15 +153,40 @@ def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequen
 def allocate(p: Array, value: float, form: str) -> Array:
     """A state array for p, filled with value, that meets cache lines at the same elements as p does: the walk
     begins its chunks where p meets one."""
-    width = 2 if form == "bfloat16" else 4
-    raw = np.zeros(p.size * width + 64, np.uint8)
-    head = -bounds(p)[0] % 64 // 4
+    shape = shape_of(form, p.shape)
+    width = {"float32": 4, "bfloat16": 2, "int8": 1}[form]
+    size = math.prod(shape) * width
+    raw = np.zeros(size + 64, np.uint8)
+    head = 0 if form == "int8" else -bounds(p)[0] % 64 // p.itemsize
     first = (-bounds(raw)[0] - width * head) % 64
-    a = raw[first:first + p.size * width].view(np.uint16 if width == 2 else np.float32).reshape(p.shape)
+    a = raw[first:first + size].view({4: np.float32, 2: np.uint16, 1: np.uint8}[width]).reshape(shape)
     if value:
-        # bfloat16 to nearest: this is stored once, and has nothing to follow.
-        a[...] = to_bfloat16(np.array([value], np.float32), np.uint32(0x8000)) if width == 2 else value
+        # To nearest: this is stored once, and has nothing to follow. What starts at a value is never negative.
+        filled = np.full(p.size, value, np.float32)
+        if form == "int8":
+            a[...] = encode8(filled, np.full(blocks(p.size) * BLOCK, 1 << 19, np.uint32), nonnegative=True)
+        else:
+            a[...] = nearest_bfloat16(filled).reshape(shape) if form == "bfloat16" else value
     return a
+
+
+def state_array(p: Any, dtype: str = "float32") -> Array:
+    """An array of zeros that holds the state of a rule for parameters p, before its first step.
+
+    dtype: "float32", "bfloat16" (as its bits, uint16), both of the shape of p, or "int8": 8-bit codes in an array of
+    uint8 with one dimension, 257 bytes for every 256 elements begun.
+    Raises TypeError or ValueError for another dtype, or for a p that cannot be updated in place.
+
+    >>> import numpy as np, optcore as oc
+    >>> p, g = np.ones(1000, np.float32), np.ones(1000, np.float32)
+    >>> m, v = oc.state_array(p, "int8"), oc.state_array(p, "int8")
+    >>> m.nbytes
+    1028
+    >>> oc.functional.adam(p, g, m, v, step=1)
+    """
+    if dtype not in STATE:
+        raise ValueError(f"dtype={dtype!r}: it must be {' or '.join(STATE)}")
+    return allocate(view("p", p, writable=True, formats=PARAMETER), 0.0, dtype)
 
 
 def _is_buffer(x: Any) -> bool:

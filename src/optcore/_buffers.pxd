@@ -5,32 +5,41 @@
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
-from libc.string cimport strchr
-
-from optcore._codecs cimport BFLOAT16, FLOAT16, FLOAT32, Format
+from optcore._codecs cimport BFLOAT16, FLOAT16, FLOAT32, INT8, Format
+from optcore._eight cimport BLOCK8, blocks8
 from optcore._platform cimport LITTLE_ENDIAN
+
+cdef enum Formats:          # sets of formats
+    F32 = 1
+    BF16 = 2                # as its 16 bits, "H"
+    F16 = 4
+    I8 = 8
+
+
+cdef inline int format_in(const Py_buffer* b) noexcept:
+    """The one of Formats that a buffer has; 0 for none."""
+    cdef const char* f = b.format
+    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == (c"<" if LITTLE_ENDIAN else c">")):
+        f += 1
+    if f == NULL or f[0] == 0 or f[1] != 0:
+        return 0
+    if f[0] == c"f" and b.itemsize == 4:
+        return F32
+    if b.itemsize == 2:
+        return BF16 if f[0] == c"H" else (F16 if f[0] == c"e" else 0)
+    return I8 if f[0] == c"B" and b.itemsize == 1 else 0
 
 
 cdef inline bint acquire(object x, Py_buffer* b, bint writable, int formats) except -1:
-    """Hold x as a C-contiguous, aligned float32 buffer; False (nothing held) if it is not one.
-
-    formats: 1 if bfloat16 (as its 16 bits, "H") will do as well, as for state; 2 if float16 ("e") too, as for a
-    gradient.
-    """
-    cdef const char* f
+    """Hold x as a C-contiguous, aligned buffer of one of these formats; False (nothing held) if it is not one."""
     if not PyObject_CheckBuffer(x):
         return False
     try:
         PyObject_GetBuffer(x, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
     except Exception:                   # whatever the exporter says: _arrays.py will ask again, and explain
         return False
-    f = b.format
-    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == (c"<" if LITTLE_ENDIAN else c">")):
-        f += 1
-    if (f != NULL and f[0] != 0 and f[1] == 0
-            and (f[0] == c"f" and b.itemsize == 4
-                 or b.itemsize == 2 and (f[0] == c"H" and formats >= 1 or f[0] == c"e" and formats >= 2))
-            and not <Py_ssize_t> b.buf & (b.itemsize - 1)):
+    # 8-bit codes are read four at a time.
+    if format_in(b) & formats and not <Py_ssize_t> b.buf & ((4 if b.itemsize == 1 else b.itemsize) - 1):
         return True
     PyBuffer_Release(b)
     return False
@@ -38,7 +47,15 @@ cdef inline bint acquire(object x, Py_buffer* b, bint writable, int formats) exc
 
 cdef inline Format format_of(const Py_buffer* b) noexcept:
     """The format of a buffer that was acquired."""
-    return FLOAT32 if b.itemsize == 4 else (FLOAT16 if strchr(b.format, c"e") != NULL else BFLOAT16)
+    cdef int f = format_in(b)
+    return FLOAT32 if f == F32 else (BFLOAT16 if f == BF16 else (FLOAT16 if f == F16 else INT8))
+
+
+cdef inline bint fits(const Py_buffer* p, const Py_buffer* b) noexcept:
+    """Whether b has the shape of p, or, in INT8, is as long as its blocks."""
+    if b.itemsize == 1:
+        return b.ndim == 1 and b.len == blocks8(p.len // p.itemsize) * (BLOCK8 + 1)
+    return same_shape(p, b)
 
 
 cdef inline bint same_shape(const Py_buffer* a, const Py_buffer* b) noexcept:

@@ -1,18 +1,24 @@
 # cython: cdivision=True
-# How one stored number becomes a float32 and back: one decode and one encode for each storage format.
+# How one stored number becomes a float32 and back: one load and one store for each storage format.
 #
-# Owns the formats and the noise of stochastic rounding. A rule never sees a format: `load` and `store` stand in the
-# engine's loop for the formats that state has there, `decode` and `encode` around it for all others.
+# Owns the formats of 32 and 16 bits and the noise of stochastic rounding (8-bit blocks: _eight.pxd). A rule never
+# sees a format: `load` and `store` stand in the loop for the formats that state has there, `decode` and `encode`
+# around it for all others.
 #
 # Design:
-#   a) bfloat16 state is rounded stochastically. To nearest it would stop following: with beta2 = 0.999 a step
+#   a) Narrow state is rounded stochastically. To nearest it would stop following: with beta2 = 0.999 a step
 #      moves v by 0.1 %, less than half a unit of bfloat16.
 #   b) The noise is a function of (seed, step, element) and nothing else, so that the bits do not depend on the
 #      number of threads, the cuts, or whether a tensor is updated in shards. No state is kept for it.
-#   c) Adding 16 uniform bits below the last kept one and cutting them off rounds up with just the probability of
+#   c) State takes its noise from a Weyl sequence: a start that is random for each seed and step, plus the element's
+#      number times an odd constant. Every element's noise is uniform and independent from step to step, which is what
+#      makes rounding unbiased; over the elements of one step it is spread more evenly than independent numbers
+#      would be, and it costs one multiplication, where a hash costs more than the rule. Parameters, whose rounding
+#      nothing averages out, take theirs from Philox.
+#   d) Adding uniform bits below the last kept one and cutting them off rounds up with just the probability of
 #      the distance; what is exact stays exact, since its low bits are 0.
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -28,34 +34,81 @@ cdef enum Format:
     FLOAT32
     BFLOAT16
     FLOAT16
+    INT8                # codes of 8 bits in blocks, see _eight.pxd
 
 
 cdef inline Py_ssize_t width(Format f) noexcept nogil:
     """Bytes an element takes."""
-    return 4 if f == FLOAT32 else 2
+    return 4 if f == FLOAT32 else (1 if f == INT8 else 2)
 
 
-cdef struct Noise:
-    uint32_t a              # mixed into the element's number before hashing
-    uint32_t b              # added after it
-
-
-cdef inline Noise noise_of(uint64_t seed, uint64_t step) noexcept nogil:
-    """The noise of one tensor at one step (the finaliser is that of SplitMix64)."""
+cdef inline uint32_t noise_of(uint64_t seed, uint64_t step) noexcept nogil:
+    """Where the noise of one tensor's state starts at one step (the finaliser is that of SplitMix64)."""
     cdef uint64_t z = seed + <uint64_t> 0x9E3779B97F4A7C15 * step
     z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
     z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
-    z = z ^ (z >> 31)
-    return Noise(<uint32_t> z, <uint32_t> (z >> 32))
+    return <uint32_t> ((z ^ (z >> 31)) >> 32)
 
 
-cdef inline uint32_t hashed(uint32_t x) noexcept nogil:
-    """A bijection of 32 bits that mixes well (C. Wellons' lowbias32)."""
-    x = x ^ (x >> 16)
-    x = x * <uint32_t> 0x7FEB352D
-    x = x ^ (x >> 15)
-    x = x * <uint32_t> 0x846CA68B
-    return x ^ (x >> 16)
+cdef inline uint32_t noise_at(uint32_t start, uint32_t element) noexcept nogil:
+    return start + element * <uint32_t> 0x9E3779B1
+
+
+cdef inline uint32_t share(uint32_t noise, int slot, int bits) noexcept nogil:
+    """So many bits of an element's noise for a state array: 0 takes the lower end, 1 the upper, the others the upper
+    end of a multiple."""
+    if slot == 0:
+        return noise & (((<uint32_t> 1) << bits) - 1)
+    return (noise if slot == 1 else noise * (<uint32_t> 0x85EBCA6B if slot == 2 else <uint32_t> 0xC2B2AE35)) >> (32 - bits)
+
+
+ctypedef struct bfloat16:
+    uint16_t bits
+
+ctypedef struct eight:
+    uint8_t code
+
+ctypedef fused state_t:
+    float
+    bfloat16
+    eight
+
+
+cdef inline float load(const state_t* x) noexcept nogil:
+    if state_t is float:
+        return x[0]
+    elif state_t is bfloat16:
+        return as_float(<uint32_t> x.bits << 16)
+    else:
+        return 0                        # blocks are not read one by one
+
+
+cdef inline void store(state_t* x, float value, uint32_t noise) noexcept nogil:
+    if state_t is float:
+        x[0] = value
+    elif state_t is bfloat16:
+        # Infinity has no low bits that noise could carry from; a NaN may have, and is stored as the plain one.
+        x.bits = <uint16_t> ((<uint32_t> 0x7FC00000 if value != value else as_bits(value) + noise) >> 16)
+
+
+cdef inline uint16_t to_bfloat16(float value) noexcept nogil:
+    """To nearest, ties to even."""
+    cdef uint32_t x = as_bits(value)
+    return <uint16_t> ((<uint32_t> 0x7FC00000 if value != value else x + 0x7FFF + ((x >> 16) & 1)) >> 16)
+
+
+cdef inline uint16_t to_float16(float value) noexcept nogil:
+    """To nearest, ties to even."""
+    cdef uint32_t x = as_bits(value)
+    cdef uint32_t size = x & 0x7FFFFFFF
+    # 112 is the difference of the biases. Below the normal numbers an addition does the rounding: 0.5 has the unit
+    # that they have.
+    cdef uint32_t normal = ((size + 0xFFF + ((size >> 13) & 1)) >> 13) - (112 << 10)
+    cdef uint32_t small = as_bits(as_float(size) + as_float(<uint32_t> 126 << 23)) - (<uint32_t> 126 << 23)
+    cdef uint32_t y = small if size < (<uint32_t> 113 << 23) else normal
+    y = 0x7C00 if size >= 0x477FF000 else y
+    y = 0x7E00 if size > 0x7F800000 else y
+    return <uint16_t> (y | ((x >> 16) & 0x8000))
 
 
 cdef inline void decode(Format f, const void* stored, float* to, Py_ssize_t n) noexcept nogil:
@@ -74,51 +127,23 @@ cdef inline void decode(Format f, const void* stored, float* to, Py_ssize_t n) n
             to[i] = as_float(bits | (h & 0x8000) << 16)
 
 
-cdef inline Noise noise_near(const Noise* noise, uint64_t element) noexcept nogil:
-    """The noise with the upper half of the element's number mixed in: for all elements that share it."""
-    return Noise(noise.a ^ hashed(<uint32_t> (element >> 32)), noise.b)
-
-
-cdef inline uint32_t noise_at(const Noise* near, uint32_t element) noexcept nogil:
-    """32 bits for the element with this lower half."""
-    return hashed(element ^ near.a) + near.b
-
-
-cdef inline uint32_t share(uint32_t noise, int slot) noexcept nogil:
-    """The 16 bits for a state array: 0 and 1 take the halves of an element's noise, 2 the top of a multiple."""
-    return noise & 0xFFFF if slot == 0 else (noise if slot == 1 else noise * <uint32_t> 0x9E3779B1) >> 16
-
-
-ctypedef struct bfloat16:
-    uint16_t bits
-
-ctypedef fused state_t:
-    float
-    bfloat16
-
-
-cdef inline float load(const state_t* x) noexcept nogil:
-    if state_t is float:
-        return x[0]
-    else:
-        return as_float(<uint32_t> x.bits << 16)
-
-
-cdef inline void store(state_t* x, float value, uint32_t noise) noexcept nogil:
-    if state_t is float:
-        x[0] = value
-    else:
-        # Infinity has no low bits that noise could carry from; a NaN may have, and is stored as the plain one.
-        x.bits = <uint16_t> (0x7FC0 if value != value else (as_bits(value) + noise) >> 16)
-
-
-cdef inline void encode(Format f, const float* values, void* stored, Py_ssize_t n, const Noise* noise, int slot,
+cdef inline void encode(const float* values, void* stored, Py_ssize_t n, uint32_t start, int slot,
                         uint64_t first) noexcept nogil:
-    """Store n values, the first of which is element `first` of its tensor."""
+    """Store n values as bfloat16, rounded stochastically; the first is element `first` of its tensor."""
     cdef bfloat16* x = <bfloat16*> stored
-    cdef Noise near = noise_near(noise, first)
     cdef uint32_t begin = <uint32_t> first
+    cdef Py_ssize_t i
+    for i in range(n):
+        store(x + i, values[i], share(noise_at(start, begin + <uint32_t> i), slot, 16))
+
+
+cdef inline void copy_nearest(Format f, const float* values, void* stored, Py_ssize_t n) noexcept nogil:
+    """Store n values as bfloat16 or float16, to nearest."""
+    cdef uint16_t* x = <uint16_t*> stored
     cdef Py_ssize_t i
     if f == BFLOAT16:
         for i in range(n):
-            store(x + i, values[i], share(noise_at(&near, begin + <uint32_t> i), slot))
+            x[i] = to_bfloat16(values[i])
+    else:
+        for i in range(n):
+            x[i] = to_float16(values[i])

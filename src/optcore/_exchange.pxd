@@ -9,8 +9,11 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from optcore._buffers cimport BF16, F16, F32, I8
+
 cdef enum:
     CPU = 1                     # kDLCPU
+    UNSIGNED = 1                # kDLUInt
     IEEE = 2                    # kDLFloat
     BRAIN = 4                   # kDLBfloat
 
@@ -49,7 +52,7 @@ cdef inline Exchange* exchange_of(object kind) except NULL:
 
 
 cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer* b, int formats) noexcept:
-    """Describe x, float32 memory of the CPU, in b; False if it is not such. formats: as for acquire().
+    """Describe x, memory of the CPU in one of these formats, in b; False if it is not such.
 
     b has no owner, so releasing it does nothing. Its shape and strides (in elements) belong to x.
     """
@@ -65,12 +68,14 @@ cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer*
         return False
     if t.device != CPU or t.lanes != 1:
         return False
-    if t.code == IEEE and t.bits == 32:
+    if t.code == IEEE and t.bits == 32 and formats & F32:
         b.format = <char*> "f"
-    elif t.code == IEEE and t.bits == 16 and formats >= 2:
+    elif t.code == IEEE and t.bits == 16 and formats & F16:
         b.format = <char*> "e"
-    elif t.code == BRAIN and t.bits == 16 and formats >= 1:
+    elif t.code == BRAIN and t.bits == 16 and formats & BF16:
         b.format = <char*> "H"
+    elif t.code == UNSIGNED and t.bits == 8 and formats & I8 and t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1):
+        b.format = <char*> "B"
     else:
         return False
     for k in range(t.ndim):
@@ -81,7 +86,7 @@ cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer*
     b.ndim = t.ndim
     b.shape = <Py_ssize_t*> t.shape
     b.strides = <Py_ssize_t*> t.strides
-    return n == 0 or t.data != NULL and not <Py_ssize_t> b.buf & (b.itemsize - 1)
+    return n == 0 or t.data != NULL and not <Py_ssize_t> b.buf & ((4 if b.itemsize == 1 else b.itemsize) - 1)
 
 
 cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b) noexcept:

@@ -4,8 +4,8 @@
 Design:
   a) One source, several builds. CMake compiles this file once for each instruction set, under a module name of
      its own; optcore._dispatch chooses one at import. So nothing here may depend on its module's name.
-  b) Formulas stand in _rules.pxd, formats in _codecs.pxd, the walk in _engine.pxd, the choice of a number of
-     threads in _pace.pxd. Here Python objects become pointers: the buffer protocol, the GIL, refusals.
+  b) Formulas stand in _rules.pxd, formats in _codecs.pxd and _eight.pxd, the walk in _engine.pxd, the choice of a
+     number of threads in _pace.pxd. Here Python objects become pointers: the buffer protocol, the GIL, refusals.
   c) No NumPy at compile time: the buffer protocol is enough, and no NumPy ABI has to match.
   d) Refuse first, explain elsewhere. An entry point acquires and checks every argument before the first byte is
      written and answers False if anything is unusual; optcore._arrays then converts it (DLPack, strides of a
@@ -18,28 +18,34 @@ cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport uint64_t
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore._buffers cimport Interval, acquire, by_address, disjoint, format_of, same_shape
-from optcore._codecs cimport BFLOAT16, FLOAT32, Format, bfloat16, noise_of, state_t, width
-from optcore._engine cimport (LINE, MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span, span_fn, walk)
+from optcore._buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of
+from optcore._codecs cimport BFLOAT16, FLOAT32, INT8, Format, bfloat16, eight, noise_of, state_t, width
+from optcore._eight cimport BLOCK8, blocks8
+from optcore._engine cimport LINE, walk
 from optcore._exchange cimport Exchange, borrow, exchange_of, same_layout
+from optcore._loops cimport span
 from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
-from optcore._rules cimport rule_t, slots
+from optcore._rules cimport nonnegative, rule_t, slots
 from optcore._sums cimport blocks_of, pairwise, squares
+from optcore._tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor, span_fn
 
 cdef enum:
     MAX_RULES = 64
-    MAX_ARRAYS = 2 + MAX_SLOTS
+    ASIDE = 3               # arrays that may follow those of the row: the rest of p, the copy, the average
+    MAX_ARRAYS = 2 + MAX_SLOTS + ASIDE
 
 # ---------------------------------------------------------------------------------------------- rules
 
-cdef span_fn SPANS[MAX_RULES][2]         # for float32 state, for bfloat16 state
+cdef span_fn SPANS[MAX_RULES][3]         # for state in float32, bfloat16, INT8
 cdef int SLOTS[MAX_RULES]
+cdef int NONNEGATIVE[MAX_RULES]
 cdef int FIELDS[MAX_RULES]
 cdef list NAMES = []
 cdef dict RULES = {}
@@ -48,13 +54,14 @@ cdef dict RULES = {}
 def _enlist(rule_t blank, state_t form, str name, fields):
     if name not in RULES:
         NAMES.append(name)
-        RULES[name] = (tuple(fields), slots(&blank))
+        RULES[name] = (tuple(fields), slots(&blank), nonnegative(&blank))
     cdef int k = NAMES.index(name)
     SLOTS[k] = slots(&blank)
+    NONNEGATIVE[k] = nonnegative(&blank)
     FIELDS[k] = sizeof(blank) // sizeof(float)
     if k >= MAX_RULES - 1 or PRELUDE + FIELDS[k] > MAX_SCALARS or SLOTS[k] > MAX_SLOTS:
         raise SystemError(f"{name} has more scalars or state than the engine makes room for")
-    SPANS[k][state_t is bfloat16] = <span_fn> <void*> span[rule_t, state_t]
+    SPANS[k][2 if state_t is eight else (1 if state_t is bfloat16 else 0)] = <span_fn> <void*> span[rule_t, state_t]
 
 
 def _enlist_all():
@@ -70,7 +77,8 @@ _enlist_all()
 
 
 def rules():
-    """The rules this module has: {name: (names of the scalars in order, number of state arrays)}."""
+    """The rules this module has: {name: (names of the scalars in order, number of state arrays, a bit for each of
+    these that is never negative)}."""
     return dict(RULES)
 
 
@@ -200,59 +208,96 @@ cdef int fill(float* to, tuple scalars, int rule) except -1:
 
 cdef inline void settle(Tensor* t, int rule) noexcept:
     """Once every array is placed: which loop the tensor takes, and whether it needs decoding."""
-    cdef int k, narrow = 0
+    cdef int k, narrow = 0, coded = 0
     for k in range(SLOTS[rule]):
         narrow += t.s_format[k] == BFLOAT16
-    t.state_in_loop = narrow > 0 and narrow == SLOTS[rule]
-    t.plain = t.g_format == FLOAT32 and (narrow == 0 or t.state_in_loop)
-    t.each = SPANS[rule][t.state_in_loop]
+        coded += t.s_format[k] == INT8
+        t.nonneg[k] = NONNEGATIVE[rule] >> k & 1
+        if t.s_format[k] == INT8:
+            t.e[k] = <uint8_t*> t.s[k] + blocks8(t.n) * BLOCK8
+    t.blocks = coded > 0
+    t.state_in_loop = SLOTS[rule] > 0 and (narrow == SLOTS[rule] or coded == SLOTS[rule])
+    t.plain = t.p_format == FLOAT32 and t.g_format == FLOAT32 and (t.state_in_loop or narrow + coded == 0)
+    t.each = SPANS[rule][(1 if narrow else 2) if t.state_in_loop else 0]
 
 
-cdef inline void place(Tensor* t, int which, const Py_buffer* b) noexcept:
-    """Let the tensor's array number `which` (p, g, state...) be this buffer."""
+cdef inline void place(Tensor* t, int rule, int which, const Py_buffer* b) noexcept:
+    """Let the tensor's array number `which` (p, g, state..., rest, copy, average) be this buffer."""
     cdef Format f = format_of(b)
+    cdef int after = which - 2 - SLOTS[rule]
     if which == 0:
         t.p = b.buf
+        t.p_format = f
         t.n = b.len // width(f)
     elif which == 1:
         t.g = b.buf
         t.g_format = f
-    else:
+    elif after < 0:
         t.s[which - 2] = b.buf
         t.s_format[which - 2] = f
+    elif after == 0:
+        t.rest = b.buf
+    elif after == 1:
+        t.copy = b.buf
+        t.copy_format = f
+    else:
+        t.average = <float*> b.buf
+
+
+cdef inline int allowed(int rule, int which) noexcept:
+    """The formats that array number `which` may have."""
+    cdef int after = which - 2 - SLOTS[rule]
+    if which == 0:
+        return F32 | BF16
+    if which == 1:
+        return F32 | BF16 | F16
+    return F32 | BF16 | I8 if after < 0 else (BF16 if after == 0 else (BF16 | F16 if after == 1 else F32))
 
 
 def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
-          uint64_t first=0):
-    """Update one tensor: arrays are (p, g, state...), changed in place but for g.
+          uint64_t first=0, bint nearest=False, float clip=INFINITY, float weight=0):
+    """Update one tensor: arrays are (p, g, state...), changed in place but for g; they may be followed by the rest
+    of p, a copy and an average, each of them an array or None.
 
     seed, step and first (the number of p's first element, where p is a shard of a larger tensor) fix the noise
-    by which bfloat16 state is rounded. True when done; False, with nothing changed, when an array is not usable
-    as it stands.
+    by which what is narrow is rounded. nearest: parameters are not rounded stochastically. True when done; False,
+    with nothing changed, when an array is not usable as it stands.
     """
     cdef Py_buffer held[MAX_ARRAYS]
     cdef float values[MAX_SCALARS]
     cdef Tensor t
-    cdef Py_ssize_t count = len(arrays), got = 0, k
+    cdef Py_ssize_t count = len(arrays), got = 0, which, k
     cdef bint good = True
     fill(values, scalars, rule)
-    if count != 2 + SLOTS[rule]:
+    if count != 2 + SLOTS[rule] and count != 2 + SLOTS[rule] + ASIDE:
         raise ValueError(f"{NAMES[rule]} takes {2 + SLOTS[rule]} arrays, got {count}")
     memset(&t, 0, sizeof(t))
     try:
-        while got < count and good:
-            good = acquire(arrays[got], &held[got], got != 1, 0 if got == 0 else (2 if got == 1 else 1))
-            if good:
-                got += 1
-                good = same_shape(&held[0], &held[got - 1])
-                for k in range(got - 1):
-                    good = good and disjoint(&held[k], &held[got - 1])
-                place(&t, got - 1, &held[got - 1])
+        for which in range(count):
+            if which >= 2 + SLOTS[rule] and arrays[which] is None:
+                continue
+            good = acquire(arrays[which], &held[got], which != 1, allowed(rule, which))
+            if not good:
+                break
+            got += 1
+            good = fits(&held[0], &held[got - 1])
+            for k in range(got - 1):
+                good = good and disjoint(&held[k], &held[got - 1])
+            place(&t, rule, which, &held[got - 1])
+            if not good:
+                break
         if good:
             settle(&t, rule)
+            good = not (t.blocks and first % BLOCK8) and not (t.rest != NULL and t.p_format == FLOAT32)
+        if good:
             t.scalars = values
             t.first = first
+            t.seed = seed
+            t.step = step
             t.noise = noise_of(seed, step)
+            t.rounding = NEAREST if nearest else STOCHASTIC
+            t.clip = clip
+            t.weight = weight
             run(rule, &t, 1, t.n, num_threads)
     finally:
         for k in range(got):
@@ -297,7 +342,7 @@ def roof(*arrays, int num_threads=1):
         raise ValueError("the roof takes p, g, up to two state arrays, and num_threads >= 1")
     try:
         while got < count:
-            if not acquire(arrays[got], &held[got], got != 1, 0):
+            if not acquire(arrays[got], &held[got], got != 1, F32):
                 raise ValueError(f"array {got} is not a C-contiguous float32 buffer")
             x[got] = <float*> held[got].buf
             got += 1

@@ -9,8 +9,12 @@ from typing import Any
 
 from optcore._specs import Rule
 
+EXTRAS = ("rounding='stochastic', clip_value=None, compensation=None, copy=None, average=None, average_weight=0.0")
+
+ROUNDING = ("stochastic", "nearest")
+
 ABOUT = {
-    "p": "parameters, float32, any shape, C-contiguous; updated in place",
+    "p": "parameters, float32 or bfloat16, any shape, C-contiguous; updated in place",
     "g": "gradient at p, float32, bfloat16 or float16, shape of p; only read",
 }
 
@@ -18,13 +22,13 @@ ABOUT = {
 def signature(rule: Rule) -> str:
     """The parameters of the rule's function, as source."""
     settings = ", ".join(f"{s.name}={s.default!r}" for s in rule.all_settings)
-    return f"{', '.join(rule.arrays)}, *, step, {settings}, num_threads=None, seed=0, offset=0"
+    return f"{', '.join(rule.arrays)}, *, step, {settings}, num_threads=None, seed=0, offset=0, {EXTRAS}"
 
 
 def docstring(rule: Rule, module: str) -> str:
     """One line, formula, parameters, effect, errors, example, source."""
-    state = {a: f"state ({k}), float32 or bfloat16, shape of p, {rule.starts.get(k, 'zeros')} before step 1; "
-                "updated in place" for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
+    state = {a: f"state ({k}), float32, bfloat16 or 8-bit codes, shape of p, {rule.starts.get(k, 'zeros')} before "
+                "step 1; updated in place" for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
     if rule.decay is None:
         state = {"v": "velocity, float32, shape of p; only read",
                  "saved": "float32, shape of p; receives p as it was"}
@@ -38,9 +42,17 @@ def docstring(rule: Rule, module: str) -> str:
         "    step: t in the formulas, counted from 1",
         *settings,
         "    num_threads: threads for this call (default: see optcore.get_num_threads)",
-        "    seed, offset: fix, with step, the noise by which bfloat16 state is rounded; offset is the number of p's",
-        "        first element where p is a shard of a larger array (default 0)", "",
-        "bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16.",
+        "    seed, offset: fix, with step, the noise by which what is narrow is rounded; offset is the number of p's",
+        "        first element where p is a shard of a larger array (default 0; with 8-bit state a multiple of 256)",
+        "    rounding: of bfloat16 parameters, 'stochastic' (by Philox) or 'nearest'",
+        "    clip_value: the gradient's elements are first brought into -clip_value..clip_value (default: not)",
+        "    compensation: bfloat16, shape of p, for p in bfloat16: what p lacks of the parameter (Kahan), which is",
+        "        then kept to 16 bits; zeros before step 1; updated in place",
+        "    copy: bfloat16 or float16, shape of p; receives the new parameters, rounded to nearest",
+        "    average, average_weight: float32, shape of p; average <- average + average_weight (p - average), with the",
+        "        new p before it is rounded; updated in place", "",
+        "bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16. 8-bit codes are a one-dimensional array",
+        "of uint8, optcore.state_array(p, 'int8'): 257 bytes for 256 elements.",
         "Returns None. Raises TypeError or ValueError, naming the argument, before anything is changed, for a",
         "wrong dtype, shape, layout, device or range, a read-only target, or arrays that overlap.", "",
         "    >>> import numpy as np, optcore as oc",
@@ -51,6 +63,11 @@ def docstring(rule: Rule, module: str) -> str:
         f"Source: {rule.source}.",
     ]
     return "\n".join(lines)
+
+
+def check_rounding(rounding: Any) -> None:
+    if rounding not in ROUNDING:
+        raise ValueError(f"rounding={rounding!r}: it must be {' or '.join(map(repr, ROUNDING))}")
 
 
 def function(rule: Rule, module: str, statement: str, scope: dict[str, Any]) -> Callable[..., None]:

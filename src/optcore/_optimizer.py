@@ -6,47 +6,49 @@ _specs.py, the walk from the kernels. A step checks every setting and every grad
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from optcore import _arrays, _files, _threads
+from optcore import _arrays, _threads
 from optcore._arrays import Array
-from optcore._specs import NONNEGATIVE, RULES, Family, Rule, Setting, explain, whole
+from optcore._formats import decode
+from optcore._saved import Saved
+from optcore._settings import CLIP_VALUE, FRACTION, NONNEGATIVE, POSITIVE, Setting, explain, number, whole
+from optcore._specs import RULES, SENSITIVE_STATE, Rule
 from optcore._walks import Walk, scaled
 
 NONFINITE = ("propagate", "skip", "raise")
+ROUNDING = ("stochastic", "nearest", "kahan", "master")
+SMALL = 4096                    # tensors of fewer elements keep float32 state where "int8" is asked for
 MAX_NORM = Setting("max_norm", 1.0, NONNEGATIVE, "")
+GRAD_SCALE = Setting("grad_scale", 1.0, POSITIVE, "")
+AVERAGE = Setting("average", 0.999, FRACTION, "")
 
 
-class Optimizer:
+class Optimizer(Saved):
     """What all optimizer classes share. Not used by itself; see optcore.Adam and its siblings."""
 
-    family: ClassVar[Family]
-
     def _set_up(self, params: Any, settings: dict[str, Any], state_dtype: str | Mapping[str, str], seed: int,
-                nonfinite: str) -> None:
+                nonfinite: str, rounding: str, average: Any) -> None:
         if nonfinite not in NONFINITE:
             raise ValueError(f"nonfinite={nonfinite!r}: it must be {' or '.join(NONFINITE)}")
-        self.defaults: dict[str, Any] = settings
+        if rounding not in ROUNDING:
+            raise ValueError(f"rounding={rounding!r}: it must be {' or '.join(ROUNDING)}")
+        self.defaults = settings
         self.nonfinite = nonfinite
+        self._rounding = rounding
+        self._average = average
+        self._weight(1)
         self.skipped = 0                                # steps left out under nonfinite="skip"
         self.grad_norm: float | None = None             # of the last step that needed it
         self._seed = whole("seed", seed, least=0)
         self._forms = self._formats(state_dtype)        # the storage format of each state array, by torch's name
-        self.param_groups: list[dict[str, Any]] = []
-        self._params: list[Array] = []
-        self._names: list[Any] | None = None
-        self._labels: list[str] = []
-        self._steps: list[int] = []                     # taken by each tensor
-        self._state: list[dict[str, Array]] = []        # its arrays, by torch's names
-        self._fresh: set[int] = set()                   # before their first step, with state that begins at a setting
-        self._walks: list[Walk] = []
+        self._exact = SENSITIVE_STATE if isinstance(state_dtype, str) else set()
+        self.param_groups, self._params, self._labels, self._names = [], [], [], None
+        self._steps, self._state, self._fresh, self._walks, self._before = [], [], set(), [], None
         self._meaning: list[str] | None = None          # the rule of each group, as the walks know it
-        self._before: tuple[list[Array], list[Array], list[int]] | None = None      # what undo() needs
         self._turn = [None]                             # empty while a step is being made; list.pop is atomic
         groups = params if isinstance(params, (list, tuple)) and params and all(
             isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
@@ -72,6 +74,24 @@ class Optimizer:
             if form not in _arrays.STATE:
                 raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
         return {**dict.fromkeys(keys, "float32"), **state_dtype}
+
+    def _form(self, key: str, p: Array) -> str | None:
+        """The storage format of a tensor's array of this name; None if it has none.
+
+        Where state is asked to be int8, tensors of fewer than 4096 elements and the SENSITIVE_STATE keep float32.
+        """
+        if key in self._forms:
+            exact = self._forms[key] == "int8" and (p.size < SMALL or key in self._exact)
+            return "float32" if exact else self._forms[key]
+        narrow = p.dtype != np.float32
+        have = {"compensation": "bfloat16" if narrow and self._rounding == "kahan" else None,
+                "master": "float32" if narrow and self._rounding == "master" else None,
+                "average": "float32" if self._average is not None else None}
+        return have.get(key)
+
+    def _weight(self, step: int) -> float:
+        """How far the average moves towards the parameters at a step."""
+        return 0.0 if self._average is None else 1.0 - number(AVERAGE, self._average, step)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters, with settings of their own where they are given.
@@ -104,7 +124,9 @@ class Optimizer:
         for label in labels:
             if label in self._labels:
                 raise ValueError(f"{label} is in two groups")
-        views = [_arrays.view(label, a, writable=True) for label, a in zip(labels, arrays, strict=True)]
+        formats = (*_arrays.PARAMETER, *(("float16",) if self._rounding == "master" else ()))
+        views = [_arrays.view(label, a, writable=True, formats=formats)
+                 for label, a in zip(labels, arrays, strict=True)]
         _arrays.intervals([*self._labels, *labels], [*self._params, *views])
 
         self._params += views
@@ -125,15 +147,19 @@ class Optimizer:
     # -------------------------------------------------------------------------------------------- the step
 
     def step(self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
-             zero_grads: bool = False, undoable: bool = False) -> None:
+             clip_value: float | None = None, grad_scale: float | None = None, zero_grads: bool = False,
+             undoable: bool = False) -> None:
         """Update all parameters in place, in one walk.
 
         grads: as the parameters were given: a dict by the same names, a list in the same order (over all groups),
         or one array. None in place of an array leaves that parameter and its state as they are.
         num_threads: threads for this call (default: see optcore.get_num_threads).
-        max_norm: clip: the step is made as if all gradients had been multiplied by
+        grad_scale: what the gradients are too large by (loss scaling); the step is made as if they had been divided
+        by it.
+        max_norm: clip: the step is made as if all gradients had then been multiplied by
         min(1, max_norm / (norm + 1e-6)), with their global Euclidean norm, which `grad_norm` then holds. They are
         read once more for it, and not changed.
+        clip_value: the step is made as if every element had then been brought into -clip_value..clip_value.
         zero_grads: set the gradients to zero, while they are in the cache.
         undoable: keep what undo() needs: a copy of parameters and state (Adam: 12 bytes a parameter), taken before
         the step and held until the next one.
@@ -146,16 +172,18 @@ class Optimizer:
         except IndexError:
             raise RuntimeError("this optimizer is in the middle of a step in another thread") from None
         try:
-            self._step(grads, num_threads, max_norm, zero_grads, undoable)
+            self._step(grads, num_threads, max_norm, clip_value, grad_scale, zero_grads, undoable)
         finally:
             self._turn.append(None)
 
-    def _step(self, grads: Any, num_threads: int | None, max_norm: float | None, zero_grads: bool,
-              undoable: bool) -> None:
+    def _step(self, grads: Any, num_threads: int | None, max_norm: float | None, clip_value: float | None,
+              grad_scale: float | None, zero_grads: bool, undoable: bool) -> None:
         flat = self._flat(grads)
         threads = 0 if num_threads is None else _threads.checked(num_threads)
-        if max_norm is not None:
-            explain({"max_norm": max_norm}, (MAX_NORM,))
+        measured = max_norm is not None or self.nonfinite != "propagate"
+        for value, setting in ((max_norm, MAX_NORM), (clip_value, CLIP_VALUE), (grad_scale, GRAD_SCALE)):
+            if value is not None:
+                explain({setting.name: value}, (setting,))
         pick = self.family.pick
         try:
             meant = [pick(group) for group in self.param_groups]
@@ -165,15 +193,21 @@ class Optimizer:
             raise
         meaning = [name for name, _ in meant]
         if meaning != self._meaning:            # new state is seen from outside: nothing may be refused after it
-            for number, t in set(self._coming(meaning)):
-                self._scalars(self.param_groups[number], t)
+            for k, t in set(self._coming(meaning)):
+                self._scalars(self.param_groups[k], t)
+                self._weight(t)
             flat = self._checked(flat, zero_grads)
             self._prepare(meaning)
         calls = [(walk, *walk.blocks(meant, flat)) for walk in self._walks]
+        if self._average is not None:
+            calls = [(walk, [(t, x, self._weight(t)) for t, x in blocks], which) for walk, blocks, which in calls]
         if len(calls) > 1:                      # a refusal by the second walk would come after the first one's work
             flat = self._checked(flat, zero_grads)
-        if max_norm is not None or self.nonfinite != "propagate":
-            flat, factor = self._measure(flat, threads, max_norm, zero_grads)
+        if measured or grad_scale is not None:
+            factor: float | None = 1.0 / grad_scale if grad_scale is not None else 1.0
+            if measured:
+                flat, factor = self._measure(flat, threads, max_norm, 1.0 if grad_scale is None else grad_scale,
+                                             zero_grads)
             if factor is None:
                 self._before = None             # undo() takes back the last step asked for, not one before it
                 return
@@ -185,15 +219,27 @@ class Optimizer:
         if undoable:
             flat = self._checked(flat, zero_grads)      # a refused step must not cost the copy of the last one
             before = self._copy()
+        rest = (threads, self._seed, zero_grads, math.inf if clip_value is None else clip_value)
         for walk, blocks, which in calls:
-            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed, zero_grads)
+            stepped = walk.plan.step(walk.mine(flat), blocks, which, *rest)
             if stepped < 0:
                 flat = self._checked(flat, zero_grads)
-                stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self._seed, zero_grads)
+                stepped = walk.plan.step(walk.mine(flat), blocks, which, *rest)
                 if stepped < 0:
                     raise AssertionError("the kernels refused gradients that passed every check")
             walk.count(stepped, flat)
         self._before = before
+
+    @property
+    def averages(self) -> Any:
+        """The moving averages of the parameters, as these were given (a dict, or a list over all groups); float32.
+
+        They begin as the parameters do before the first step. Raises RuntimeError before it, or without average=.
+        """
+        if self._average is None or not all("average" in s for s in self._state):
+            raise RuntimeError("averages: there are none before the first step, or without average= at construction")
+        arrays = [s["average"] for s in self._state]
+        return dict(zip(self._names, arrays, strict=True)) if self._names is not None else arrays
 
     def _begin(self, flat: list[Any]) -> None:
         """Let state that begins at a setting take its value at the tensor's first step (Rprop's lr), not the value that
@@ -201,7 +247,8 @@ class Optimizer:
         groups = [group for group in self.param_groups for _ in group["params"]]
         for i in [i for i in self._fresh if flat[i] is not None]:
             for key, setting in self.family.fill.items():
-                self._state[i][key][...] = _arrays.allocate(self._params[i], groups[i][setting], self._forms[key])
+                form = self._form(key, self._params[i]) or "float32"
+                self._state[i][key][...] = _arrays.allocate(self._params[i], groups[i][setting], form)
             self._fresh.remove(i)
 
     def _copy(self) -> tuple[list[Array], list[Array], list[int]]:
@@ -228,14 +275,14 @@ class Optimizer:
         self._before, self._walks, self._meaning = None, [], None
         self._fresh = {i for i, t in enumerate(self._steps) if t == 0 and self.family.fill and self._state[i]}
 
-    def _measure(self, flat: list[Any], threads: int, max_norm: float | None,
+    def _measure(self, flat: list[Any], threads: int, max_norm: float | None, grad_scale: float,
                  zero_grads: bool) -> tuple[list[Any], float | None]:
-        """Usable gradients and the factor that clips them; None for it when this step is to be skipped."""
+        """Usable gradients and the factor that scales and clips them; None for it when this step is to be skipped."""
         sums = [walk.plan.squares(walk.mine(flat), threads) for walk in self._walks]
         if None in sums:
             flat = self._checked(flat, zero_grads)
             sums = [walk.plan.squares(walk.mine(flat), threads) for walk in self._walks]
-        self.grad_norm = norm = math.sqrt(math.fsum(x for x in sums if x is not None))
+        self.grad_norm = norm = math.sqrt(math.fsum(x for x in sums if x is not None)) / grad_scale
         if not math.isfinite(norm) and self.nonfinite != "propagate":
             flat = self._checked(flat, zero_grads)
             if self.nonfinite == "raise":
@@ -245,10 +292,8 @@ class Optimizer:
                 if zero_grads and g is not None:
                     g[...] = 0
             return flat, None
-        if max_norm is None:
-            return flat, 1.0
-        factor = max_norm / (norm + 1e-6)
-        return flat, 1.0 if factor > 1.0 else factor    # not min(): as in torch, a NaN reaches every parameter
+        factor = 1.0 if max_norm is None else max_norm / (norm + 1e-6)
+        return flat, (1.0 if factor > 1.0 else factor) / grad_scale     # not min(): a NaN reaches every parameter
 
     def _flat(self, grads: Any) -> list[Any]:
         """The gradients as a list in the order of the parameters."""
@@ -289,135 +334,40 @@ class Optimizer:
     def _prepare(self, meaning: list[str]) -> None:
         """Allocate the state that the groups' rules need, and lay out the walks, one for each kernel."""
         self._settle()
-        gathered: dict[str, tuple[Rule, list[tuple[Array, ...]], list[int], list[int]]] = {}
+        gathered: dict[str, tuple[Rule, list[tuple[Array | None, ...]], list[int], list[int]]] = {}
         i = 0
-        for number, (group, name) in enumerate(zip(self.param_groups, meaning, strict=True)):
+        for k, (group, name) in enumerate(zip(self.param_groups, meaning, strict=True)):
             rule = RULES[name]
             _, rows, members, groups = gathered.setdefault(rule.kernel, (rule, [], [], []))
-            for p in group["params"]:
-                state = self._state[i]
-                for key in rule.keys:
-                    if key not in state:
-                        if not state:
-                            self._steps[i] = 0          # as in torch, steps count from the first state on
-                        first = group.get(self.family.fill.get(key, ""), 0.0)
-                        state[key] = _arrays.allocate(p, first, self._forms[key])
-                        if key in self.family.fill:
-                            self._fresh.add(i)
-                rows.append((p, *(state[key] for key in rule.keys)))
+            for _ in group["params"]:
+                rows.append(self._row(i, rule, group))
                 members.append(i)
-                groups.append(number)
+                groups.append(k)
                 i += 1
-        self._walks = [Walk(*x, self._steps) for x in gathered.values() if x[2]]
+        self._walks = [Walk(*x, self._steps, self._rounding == "nearest") for x in gathered.values() if x[2]]
         self._meaning = meaning
+
+    def _row(self, i: int, rule: Rule, group: Mapping[str, Any]) -> tuple[Array | None, ...]:
+        """What the kernels update of tensor i, in their order; what it still lacks is made here."""
+        p, state = self._params[i], self._state[i]
+        if rule.keys and not state.keys() & self._forms.keys():
+            self._steps[i] = 0                          # as in torch, steps count from the first state on
+        for key in (*rule.keys, "compensation", "master", "average"):
+            form = self._form(key, p)
+            if form is not None and key not in state:
+                state[key] = _arrays.allocate(p, group.get(self.family.fill.get(key, ""), 0.0), form)
+                if key in ("master", "average"):
+                    state[key][...] = state["master"] if key == "average" and "master" in state else decode(p)
+                if key in self.family.fill:
+                    self._fresh.add(i)
+        master = state.get("master")
+        return (p if master is None else master, *(state[key] for key in rule.keys), state.get("compensation"),
+                None if master is None else p, state.get("average"))
 
     def _coming(self, meaning: list[str]) -> list[tuple[int, int]]:
         """For each tensor its group's number and the step that it would take now, by a rule of these names."""
         self._settle()
-        keys = [(number, RULES[name].keys) for number, (group, name) in enumerate(
+        keys = [(k, RULES[name].keys) for k, (group, name) in enumerate(
             zip(self.param_groups, meaning, strict=True)) for _ in group["params"]]
-        return [(number, 1 if needed and not state else t + 1)       # as in _prepare: steps count from state on
-                for (number, needed), state, t in zip(keys, self._state, self._steps, strict=True)]
-
-    def _settle(self) -> None:
-        """Bring the count of steps of every tensor up to date."""
-        for walk in self._walks:
-            walk.settle()
-            for i, t in zip(walk.members, walk.steps, strict=True):
-                self._steps[i] = t
-
-    # ------------------------------------------------------------------------------------------- the state
-
-    @property
-    def state(self) -> tuple[Mapping[str, Any], ...]:
-        """For each parameter its state: "step" and arrays by torch's names. The arrays may be changed in place."""
-        self._settle()
-        return tuple(MappingProxyType({"step": t, **s}) for t, s in zip(self._steps, self._state, strict=True))
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of everything that lasts: {"state": {number: {...}}, "param_groups": [...]}, laid out as torch's.
-
-        A parameter that has taken no step has no entry under "state".
-        """
-        self._settle()
-        groups, i = [], 0
-        for group in self.param_groups:
-            numbers = list(range(i, i + len(group["params"])))
-            i += len(numbers)
-            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
-            if self._names is not None:
-                groups[-1]["param_names"] = [self._names[k] for k in numbers]
-        return {"state": {k: {"step": t, **{n: a.copy() for n, a in s.items()}}
-                          for k, (t, s) in enumerate(zip(self._steps, self._state, strict=True)) if t},
-                "param_groups": groups}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over settings and state that `state_dict` gave, copying the arrays.
-
-        Raises before anything is changed if groups, names, shapes, dtypes or settings do not fit.
-        """
-        groups, states = state_dict["param_groups"], state_dict["state"]
-        mine = self.state_dict()["param_groups"]
-        if len(groups) != len(mine):
-            raise ValueError(f"param_groups: {len(mine)} groups are needed, got {len(groups)}")
-        new_settings = []
-        for k, (new, old) in enumerate(zip(groups, mine, strict=True)):
-            for what in ("params", "param_names"):
-                if len(new.get(what, ())) != len(old.get(what, ())) or (
-                        what == "param_names" and list(new.get(what, ())) != list(old.get(what, ()))):
-                    raise ValueError(f"param_groups[{k}][{what!r}] is {new.get(what)}, here it is {old.get(what)}")
-            settings = {n: v for n, v in new.items() if n not in ("params", "param_names")}
-            if settings.keys() != self.defaults.keys():
-                odd = sorted(settings.keys() ^ self.defaults.keys())
-                raise ValueError(f"param_groups[{k}]: missing or unknown settings {', '.join(odd)}")
-            self._scalars(settings, 1)
-            new_settings.append(settings)
-        order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
-        meaning = [self.family.pick(s)[0] for s in new_settings]
-        new_state: list[dict[str, Array]] = [{} for _ in self._params]
-        new_steps = [0] * len(self._params)
-        for number, entries in states.items():
-            if number not in order:
-                raise ValueError(f"state[{number!r}] belongs to no parameter")
-            i = order[number]
-            new_steps[i] = whole(f"state[{number!r}]['step']", entries["step"], least=0)
-            for key, x in entries.items():
-                if key == "step":
-                    continue
-                if key not in self._forms:
-                    raise ValueError(f"state[{number!r}][{key!r}] is no state of {type(self).__name__}")
-                label = f"state[{number!r}][{key!r}]"
-                a = _arrays.view(label, x, writable=False, formats=(self._forms[key],))
-                _arrays.check_shape(label, a, self._labels[i], self._params[i].shape)
-                new_state[i][key] = _arrays.allocate(self._params[i], 0.0, self._forms[key])
-                new_state[i][key][...] = a
-        for group, settings in zip(self.param_groups, new_settings, strict=True):
-            group.update(settings)
-        self._state, self._steps, self._walks, self._before, self._fresh = new_state, new_steps, [], None, set()
-        self._prepare(meaning)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write settings and state (not the parameters) to a file in safetensors format, with a checksum.
-
-        However this ends, in an error or with the process killed, `path` is then the whole old file or the whole
-        new one. Needs the safetensors library: pip install optcore[save].
-        Raises ValueError for a setting that a file cannot hold, OSError if the file cannot be written.
-        """
-        _files.save(path, self.state_dict(), self.family.name)
-
-    def load(self, path: str | os.PathLike[str]) -> None:
-        """Take over settings and state that `save` wrote; the next steps are those that the saved one would make.
-
-        Raises before anything is changed: ValueError, naming the file, if it is damaged, of another class or does
-        not fit these parameters; OSError if it cannot be read.
-        """
-        saved = _files.load(path, self.family.name)
-        try:
-            self.load_state_dict(saved)
-        except (TypeError, ValueError) as e:
-            raise ValueError(f"{os.fsdecode(path)}: {e}") from e
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Walks hold addresses; they are laid out again at the next step.
-        self._settle()
-        return {**self.__dict__, "_walks": [], "_meaning": None, "_before": None, "_turn": [None]}
+        return [(k, 1 if needed and not state.keys() & self._forms.keys() else t + 1)    # as in _row
+                for (k, needed), state, t in zip(keys, self._state, self._steps, strict=True)]

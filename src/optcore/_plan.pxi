@@ -5,9 +5,10 @@
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
-    rows: a (p, state...) tuple of writable arrays for each tensor. They stay exported while the plan lives, so
-    they can be neither freed nor resized under it. No two of them may overlap. numbers: what each tensor adds to
-    the seed of the noise.
+    rows: a (p, state..., rest, copy, average) tuple of writable arrays for each tensor; the last three may be None,
+    or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
+    two of them may overlap. numbers: what each tensor adds to the seed of the noise. nearest: parameters that are
+    not float32 are rounded to nearest.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
     no hole (the caller has seen to it), the same for all arrays of a row; so a gradient's must be too.
@@ -17,7 +18,8 @@ cdef class Plan:
     cdef Py_ssize_t count, acquired, intervals, width, elements
     cdef Tensor* tensors        # as they stand, without gradients
     cdef Tensor* active         # those of this step
-    cdef Py_buffer* held        # p and state, `width` for each tensor
+    cdef Py_buffer* held        # p, state and so on, at most `width` for each tensor
+    cdef Py_buffer** shapes     # of each tensor, p's
     cdef Py_buffer* grads
     cdef Interval* taken        # every writable byte, sorted
     cdef Interval* cleared      # the gradients that a step is to clear
@@ -28,24 +30,25 @@ cdef class Plan:
     cdef list rows              # the tensors, to be asked again
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
-    def __cinit__(self, int rule, list rows, list numbers, object tensor=None):
+    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False, object tensor=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef tuple row
         self.rule = rule
         self.count = len(rows)
-        self.width = 1 + SLOTS[rule]
+        self.width = 1 + SLOTS[rule] + ASIDE
         self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
+        self.shapes = <Py_buffer**> PyMem_Calloc(self.count + 1, sizeof(Py_buffer*))
         self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
         self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
         self.cleared = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
         self.extents = <Py_ssize_t**> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t*))
-        if not (self.tensors and self.active and self.held and self.grads and self.taken and self.scalars
-                and self.numbers and self.cleared and self.extents):
+        if not (self.tensors and self.active and self.held and self.shapes and self.grads and self.taken
+                and self.scalars and self.numbers and self.cleared and self.extents):
             raise MemoryError
         if tensor is not None:
             self.exchange = exchange_of(tensor)
@@ -53,22 +56,28 @@ cdef class Plan:
             self.rows = rows
         for i in range(self.count):
             self.numbers[i] = numbers[i]
+            self.shapes[i] = &self.held[self.acquired]
             row = rows[i]
-            if len(row) != self.width:
-                raise ValueError(f"{NAMES[rule]} keeps {self.width - 1} state arrays, row {i} has {len(row) - 1}")
-            for k in range(self.width):
+            if len(row) != self.width and len(row) != self.width - ASIDE:
+                raise ValueError(f"{NAMES[rule]} keeps {SLOTS[rule]} state arrays, row {i} has {len(row) - 1}")
+            for k in range(len(row)):
+                if k > SLOTS[rule] and row[k] is None:
+                    continue
                 b = &self.held[self.acquired]
-                if not self.take(row[k], b, True, 1 if k else 0):
+                if not self.take(row[k], b, True, allowed(rule, k + 1 if k else 0)):
                     raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
                 self.acquired += 1
                 if self.exchange and k == 0:
                     self.keep_extent(i)
                 if not self.alike(i, b):
                     raise ValueError(f"array {k} of row {i} has another shape than the parameter")
-                place(&self.tensors[i], k + 1 if k else 0, b)
+                place(&self.tensors[i], rule, k + 1 if k else 0, b)
                 if b.len:
                     self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
+            if self.tensors[i].rest != NULL and self.tensors[i].p_format == FLOAT32:
+                raise ValueError(f"row {i}: a float32 parameter has no rest")
+            self.tensors[i].rounding = NEAREST if nearest else STOCHASTIC
         qsort(self.taken, self.intervals, sizeof(Interval), by_address)
         for i in range(1, self.intervals):
             if self.taken[i].low < self.taken[i - 1].high:
@@ -81,6 +90,7 @@ cdef class Plan:
         PyMem_Free(self.tensors)
         PyMem_Free(self.active)
         PyMem_Free(self.held)
+        PyMem_Free(self.shapes)
         PyMem_Free(self.grads)
         PyMem_Free(self.taken)
         PyMem_Free(self.scalars)
@@ -96,12 +106,12 @@ cdef class Plan:
         return borrow(self.exchange, self.tensor, x, b, formats) if self.exchange else acquire(x, b, writable, formats)
 
     cdef bint alike(self, Py_ssize_t i, const Py_buffer* b) noexcept:
-        cdef const Py_buffer* p = &self.held[i * self.width]
-        return same_layout(p, b) if self.exchange else same_shape(p, b)
+        """Whether b has the layout of parameter i."""
+        return same_layout(self.shapes[i], b) if self.exchange and b.itemsize > 1 else fits(self.shapes[i], b)
 
     cdef int keep_extent(self, Py_ssize_t i) except -1:
         """Copy parameter i's shape and strides, which belong to the tensor and may change with it."""
-        cdef Py_buffer* p = &self.held[i * self.width]
+        cdef Py_buffer* p = self.shapes[i]
         cdef Py_ssize_t* kept = <Py_ssize_t*> PyMem_Calloc(2 * p.ndim + 1, sizeof(Py_ssize_t))
         if kept == NULL:
             raise MemoryError
@@ -114,13 +124,14 @@ cdef class Plan:
     cdef bint moved(self, Py_ssize_t i) noexcept:
         """Whether one of row i's tensors is not what or where it was."""
         cdef Py_buffer b
-        cdef Py_ssize_t k
-        cdef const Py_buffer* was
-        for k in range(self.width):
-            was = &self.held[i * self.width + k]
-            if not (borrow(self.exchange, self.tensor, (<tuple> self.rows[i])[k], &b, 1 if k else 0)
+        cdef const Py_buffer* was = self.shapes[i]
+        for x in <tuple> self.rows[i]:
+            if x is None:
+                continue
+            if not (borrow(self.exchange, self.tensor, x, &b, F32 | BF16 | F16 | I8)
                     and b.buf == was.buf and b.format[0] == was.format[0] and self.alike(i, &b)):
                 return True
+            was += 1
         return False
 
     cdef bint free_of(self, const Py_buffer* g) noexcept:
@@ -145,12 +156,12 @@ cdef class Plan:
         for i in range(self.count):
             if grads[i] is None:
                 continue
-            if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, 2):
+            if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, F32 | BF16 | F16):
                 good = False
                 break
             t = &self.active[n]
             t[0] = self.tensors[i]
-            place(t, 1, &self.grads[n])
+            place(t, self.rule, 1, &self.grads[n])
             settle(t, self.rule)
             t.number = i
             t.start = total
@@ -209,11 +220,13 @@ cdef class Plan:
         finally:
             self.busy = False
 
-    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint clear=False):
+    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint clear=False,
+             float clip=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
 
-        blocks: (step, scalars) pairs; which[i] says which of them tensor i takes. Tensor i's noise has the seed
-        seed + numbers[i]. clear: set the gradients to zero as they are walked over. Returns how many tensors were
+        blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor i takes. Tensor i's
+        noise has the seed seed + numbers[i]. clear: set the gradients to zero as they are walked over. clip: the
+        gradients' elements are brought into -clip..clip, after they are scaled. Returns how many tensors were
         updated; -1, with nothing changed, when a gradient is not usable as it stands.
         """
         cdef Py_ssize_t k, n, block
@@ -235,8 +248,13 @@ cdef class Plan:
                         raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
                     t.scalars = self.scalars + block * MAX_SCALARS
                     t.clear = clear
+                    t.clip = clip
+                    if t.average != NULL:
+                        t.weight = blocks[block][2]
                     if t.state_in_loop or not t.plain:
-                        t.noise = noise_of(seed + self.numbers[t.number], blocks[block][0])
+                        t.seed = seed + self.numbers[t.number]
+                        t.step = blocks[block][0]
+                        t.noise = noise_of(t.seed, t.step)
                 run(self.rule, self.active, n, self.elements, num_threads)
                 return n
             finally:

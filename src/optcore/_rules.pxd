@@ -2,11 +2,12 @@
 # The formulas: what one optimizer does to one element, in float32.
 #
 # Owns the arithmetic and its order, and nothing else: no loops, no memory, no threads, no settings.
-# A rule is four things, all in this file:
+# A rule is five things, all in this file:
 #   a struct    its scalars, float32, in the order in which its row of _specs.py computes them; also the tag
 #               by which Cython makes a version of every fused function for it
 #   rule_t      the struct's name in this list
 #   slots       how many state arrays it keeps, a constant to the C compiler
+#   nonnegative which of them are never below 0 (means of squares), a bit for each
 #   update      the formula; p is the parameter, g the gradient, a b c the state in the row's order
 #
 # Design:
@@ -177,6 +178,22 @@ cdef inline int slots(const rule_t* r) noexcept nogil:
         return 2
     else:
         return 3
+
+
+cdef inline int nonnegative(const rule_t* r) noexcept nogil:
+    if (rule_t is Adagrad or rule_t is RMSprop or rule_t is RMSpropMomentum or rule_t is RMSpropCentered
+            or rule_t is RMSpropCenteredMomentum):
+        return 1
+    elif rule_t is Adam or rule_t is NAdam or rule_t is RAdam or rule_t is Adamax or rule_t is Rprop:
+        return 2
+    elif rule_t is Adadelta:
+        return 3
+    elif rule_t is AdEMAMix:
+        return 4
+    elif rule_t is AdamAMSGrad:
+        return 6
+    else:
+        return 0
 
 
 cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, float* c) noexcept nogil:

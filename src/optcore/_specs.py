@@ -3,7 +3,7 @@
 Owns names, settings with their defaults and domains, state arrays, the scalars of a step, and what the docs
 say. Functions, classes, reference wrappers, stubs, tests and benchmarks are made from these rows. Holds no
 element-wise formula (those are in _rules.pxd and reference.py) and imports nothing of the package but
-_scalars.py.
+_settings.py and _scalars.py.
 
 Scalars that depend on the settings and the step are computed in double, for the kernels and the reference
 alike; each is rounded once to float32 by whoever takes it.
@@ -12,43 +12,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from operator import index
 from typing import Any
 
 from optcore import _scalars
+from optcore._settings import (
+    ALPHA,
+    BETA1,
+    BETA2,
+    DECAY,
+    DECOUPLED,
+    EPS,
+    FRACTION,
+    GROWING,
+    LR,
+    MAXIMIZE,
+    MOMENTUM,
+    MOST_STEPS,
+    NONNEGATIVE,
+    SHRINKING,
+    Setting,
+    number,
+    whole,
+    with_default,
+)
 
-MOST_STEPS = 2 ** 53                # beyond it a double no longer counts
-FLOAT32_MAX = 3.4028234663852886e38
-
-# A domain is a Python condition on x: the check and the error message both come from it.
-NONNEGATIVE = f"0.0 <= x <= {FLOAT32_MAX!r}"
-FRACTION = "0.0 <= x < 1.0"
-SHRINKING = "0.0 < x < 1.0"
-GROWING = f"1.0 < x <= {FLOAT32_MAX!r}"
-FLAG = ""
-IN_WORDS = {NONNEGATIVE: "finite and not negative", FRACTION: "from 0 up to but not including 1",
-            SHRINKING: "between 0 and 1", GROWING: "finite and above 1"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    name: str
-    default: float | bool
-    domain: str
-    about: str
-    scheduled: bool = True          # may be a function of the step; not where it is read once, as state is made
-
-
-LR = Setting("lr", 1e-3, NONNEGATIVE, "learning rate")
-MOMENTUM = Setting("momentum", 0.9, NONNEGATIVE, "how much of the velocity is kept (mu)")
-EPS = Setting("eps", 1e-8, NONNEGATIVE, "added to the root, so that the division is bounded")
-ALPHA = Setting("alpha", 0.99, FRACTION, "how much of the mean square is kept")
-BETA1 = Setting("beta1", 0.9, FRACTION, "how much of the first moment is kept")
-BETA2 = Setting("beta2", 0.999, FRACTION, "how much of the second moment is kept")
-DECAY = Setting("weight_decay", 0.0, NONNEGATIVE, "coupled decay: weight_decay * p joins the gradient")
-DECOUPLED = Setting("weight_decay", 1e-2, NONNEGATIVE, "decoupled decay: p is first scaled by 1 - lr * weight_decay")
-MAXIMIZE = Setting("maximize", False, FLAG, "ascend: the gradient's sign is turned first")
+# State, by torch's names. NONNEGATIVE: never below 0, and stored in 8 bits without a sign. SENSITIVE: kept in float32
+# where state is asked to be "int8": 3 bits of mantissa would make a maximum creep up, and are too few for an average of
+# parameters or a step size.
+NONNEGATIVE_STATE = {"sum", "square_avg", "acc_delta", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "step_size"}
+SENSITIVE_STATE = {"max_exp_avg_sq", "ax", "step_size"}
 
 
 @dataclass(frozen=True)
@@ -76,57 +68,10 @@ class Rule:
     def all_settings(self) -> tuple[Setting, ...]:
         return self.settings + ((self.decay, MAXIMIZE) if self.decay else ())
 
-
-def with_default(setting: Setting, default: float) -> Setting:
-    return Setting(setting.name, default, setting.domain, setting.about, setting.scheduled)
-
-
-@cache
-def _condition(domain: str) -> Callable[[Any], Any]:
-    made: Callable[[Any], Any] = eval(f"lambda x: {domain}")
-    return made
-
-
-def number(setting: Setting, value: Any, step: int) -> float:
-    """The value of a numeric setting at a step, as a float, or an error that names the setting.
-
-    A callable is a schedule: it is asked for the value at the step, and the error names the step too.
-    """
-    when = ""
-    if callable(value) and setting.scheduled:
-        when = f" at step {step}"
-        try:
-            value = value(step)
-        except Exception as e:
-            raise ValueError(f"{setting.name}: its schedule failed{when}: {e!r}") from e
-    try:
-        good = bool(_condition(setting.domain)(value))
-        x = float(value)                        # an array of one element, say, is refused here
-    except Exception:
-        raise TypeError(f"{setting.name}: a number is needed, got {value!r}{when}") from None
-    if not good:
-        raise ValueError(f"{setting.name}={value!r}{when}: it must be {IN_WORDS[setting.domain]}")
-    return x
-
-
-def explain(values: Mapping[str, Any], settings: tuple[Setting, ...], step: int = 1) -> None:
-    """Raise an error that names the first of these settings that is not in its domain."""
-    for s in settings:
-        if s.domain and s.name in values:
-            number(s, values[s.name], step)
-
-
-def whole(name: str, value: Any, least: int = 1, most: int = MOST_STEPS) -> int:
-    """`value` as an int from `least` to `most`, or an error that names it."""
-    try:
-        n = index(value)
-    except TypeError:
-        raise TypeError(f"{name}: a whole number is needed, got {value!r}") from None
-    if n < least:
-        raise ValueError(f"{name}={n}: it must be at least {least}")
-    if n > most:
-        raise ValueError(f"{name}: it must be at most {most}")
-    return n
+    @property
+    def nonnegative(self) -> tuple[bool, ...]:
+        """For each state array, whether it is never below 0."""
+        return tuple(key in NONNEGATIVE_STATE for key in self.keys)
 
 
 def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:

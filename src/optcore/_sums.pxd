@@ -6,7 +6,7 @@
 # The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
 
 from optcore._codecs cimport FLOAT32, decode, width
-from optcore._engine cimport Tensor
+from optcore._tensor cimport Tensor
 
 cdef enum:
     BLOCK = 1024

@@ -10,20 +10,22 @@ from typing import Any
 from optcore import _kernels
 from optcore._specs import RULES, Rule
 
-Block = tuple[int, tuple[float, ...]]       # a step, and the scalars of a rule at it
+Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else Plan.step takes of a block
 
 
 def scaled(blocks: list[Block], factor: float) -> list[Block]:
     """The blocks by which the gradients are taken as if multiplied by `factor`."""
-    return [(t, (x[0] * factor, *x[1:])) for t, x in blocks]
+    return [(t, (x[0] * factor, *x[1:]), *more) for t, x, *more in blocks]
 
 
 class Walk:
     """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
 
     def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int],
-                 steps: list[int], tensor: type | None = None) -> None:
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, members, tensor)
+                 steps: list[int], nearest: bool, numbers: list[int] | None = None,
+                 tensor: type | None = None) -> None:
+        # The noise of what is narrow goes by the numbers.
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor)
         self.members = members                          # numbers of the tensors
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]

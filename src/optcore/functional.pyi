@@ -38,6 +38,12 @@ def sgd(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def momentum(
@@ -51,6 +57,12 @@ def momentum(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nesterov(
@@ -63,6 +75,12 @@ def nesterov(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nesterov_classical(
@@ -75,6 +93,12 @@ def nesterov_classical(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def lookahead(
@@ -84,6 +108,12 @@ def lookahead(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adagrad(
@@ -97,6 +127,12 @@ def adagrad(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop(
@@ -110,6 +146,12 @@ def rmsprop(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop_momentum(
@@ -124,6 +166,12 @@ def rmsprop_momentum(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop_centered(
@@ -137,6 +185,12 @@ def rmsprop_centered(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop_centered_momentum(
@@ -151,6 +205,12 @@ def rmsprop_centered_momentum(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adam(
@@ -165,6 +225,12 @@ def adam(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adam_amsgrad(
@@ -179,6 +245,12 @@ def adam_amsgrad(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adamw(
@@ -193,6 +265,12 @@ def adamw(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adamw_amsgrad(
@@ -207,6 +285,12 @@ def adamw_amsgrad(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def lion(
@@ -220,6 +304,12 @@ def lion(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adadelta(
@@ -233,6 +323,12 @@ def adadelta(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adamax(
@@ -247,6 +343,12 @@ def adamax(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nadam(
@@ -262,6 +364,12 @@ def nadam(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nadamw(
@@ -277,6 +385,12 @@ def nadamw(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def radam(
@@ -291,6 +405,12 @@ def radam(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def radamw(
@@ -305,6 +425,12 @@ def radamw(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rprop(
@@ -319,6 +445,12 @@ def rprop(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def asgd(
@@ -333,6 +465,12 @@ def asgd(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def ademamix(
@@ -351,4 +489,10 @@ def ademamix(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: Any | None = None,
+    copy: Any | None = None,
+    average: Any | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...

@@ -1,6 +1,7 @@
 """The optimizer classes, made from the table."""
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optcore import _kernels
+from optcore._formats import decode8
 from optcore._optimizer import Optimizer
 from optcore._specs import FAMILIES, RULES, Family
 
@@ -29,32 +31,38 @@ class _Lookahead(Optimizer):
             raise RuntimeError("lookahead() is already entered")
         meaning = [self.family.pick(group)[0] for group in self.param_groups]
         coming = self._coming(meaning)
-        for number, t in set(coming):
-            self._scalars(self.param_groups[number], t)
+        for k, t in set(coming):
+            self._scalars(self.param_groups[k], t)
         if meaning != self._meaning:
             self._prepare(meaning)
-        saved = [np.empty_like(p) for p in self._params]
+        rule = RULES["nesterov_classical"]
+        rows = [self._row(i, rule, {}) for i in range(len(self._params))]
+        ahead = [(row[0], np.empty(p.shape, np.float32), row[2], row[3], None)
+                 for row, p in zip(rows, self._params, strict=True)]
         met = list(dict.fromkeys(coming))
-        blocks = [(t, RULES["lookahead"].scalars(t, self.param_groups[number]["momentum"])) for number, t in met]
+        blocks = [(t, RULES["lookahead"].scalars(t, self.param_groups[k]["momentum"])) for k, t in met]
         which = [met.index(x) for x in coming]
-        plan = _kernels.Plan(_kernels.rule_index("Lookahead"), list(zip(self._params, saved, strict=True)),
-                             which)
-        plan.step([s["velocity"] for s in self._state], blocks, which)
+        plan = _kernels.Plan(_kernels.rule_index("Lookahead"), ahead, which, True)
+        velocity = [decode8(v, p.size, nonnegative=False).reshape(p.shape) if v.dtype == np.uint8 else v
+                    for v, p in zip((s["velocity"] for s in self._state), self._params, strict=True)]
+        moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
+        before = [a.copy() for a in moved]
+        plan.step(velocity, blocks, which)
         self._ahead = True
         try:
             yield
         finally:
-            for p, before in zip(self._params, saved, strict=True):
-                p[...] = before
+            for a, was in zip(moved, before, strict=True):
+                a[...] = was
             self._ahead = False
 
-    def step(self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
-             zero_grads: bool = False, undoable: bool = False) -> None:
+    def step(self, grads: Any, **options: Any) -> None:
         if self._ahead:
             raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
-        super().step(grads, num_threads=num_threads, max_norm=max_norm, zero_grads=zero_grads, undoable=undoable)
+        super().step(grads, **options)
 
 
+_Lookahead.step.__signature__ = inspect.signature(Optimizer.step)       # type: ignore[attr-defined]
 _Lookahead.step.__doc__ = Optimizer.step.__doc__
 
 
@@ -62,18 +70,26 @@ def _docstring(family: Family) -> str:
     settings = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     return f"""{family.title}.
 
-    {family.name}(params, {settings}, *, state_dtype="float32", seed=0, nonfinite="propagate")
+    {family.name}(params, {settings}, *, state_dtype="float32", seed=0, nonfinite="propagate",
+    {' ' * len(family.name)} rounding="stochastic", average=None)
 
 Parameters
     params: an array, a list of arrays, a dict of arrays, or a list of groups {{"params": ..., setting: value}};
-        float32, C-contiguous, NumPy or anything with the buffer protocol, __array_interface__ or CPU DLPack.
-        Updated in place by `step`, never copied.
-    state_dtype: "float32", or "bfloat16" for half the memory and less traffic (rounded stochastically, kept as
-        uint16); where state arrays shall differ, a dict such as {{"{next(iter(family.keys()))}": "bfloat16"}}.
-    seed: fixes, with the tensor's number and the step, that rounding's noise.
+        float32 or bfloat16 (ml_dtypes, or its bits as uint16), C-contiguous, NumPy or anything with the buffer
+        protocol, __array_interface__ or CPU DLPack. Updated in place by `step`, never copied.
+    state_dtype: "float32"; "bfloat16" for half the memory and less traffic (kept as uint16); "int8" for a quarter
+        (8-bit codes, 257 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average of
+        parameters or a step size, stay float32). Both are rounded stochastically. Where state arrays shall differ, a
+        dict such as {{"{next(iter(family.keys()), "momentum_buffer")}": "bfloat16"}}.
+    seed: fixes, with the tensor's number and the step, the noise of all rounding.
     nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
         changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients
         once more.
+    rounding: how parameters in bfloat16 are kept: rounded "stochastic"ally or to "nearest" (which loses updates below
+        2^-9 of a parameter), with what they lack in a bfloat16 array beside them ("kahan", state "compensation"), or
+        as copies of a float32 "master" (state "master"), which is what is updated; float16 can be this as well.
+    average: keep a moving average of the parameters, average <- average + (1 - average)(p - average), in the same
+        pass: a number from 0 up to 1, such as 0.999; see `averages`.
     the others: names, meaning and defaults of torch.optim; they may be changed between steps in `param_groups`,
         and a number may be a function of the step (see optcore.schedules).
 
@@ -91,8 +107,8 @@ def _make_class(family: Family) -> type[Optimizer]:
     scope: dict[str, Any] = {}
     settings = ", ".join(f"{k}={k}" for k in family.settings)
     exec(f"def __init__(self, params, {arguments}, *, state_dtype='float32', seed=0, "
-         "nonfinite='propagate'):\n"
-         f"    self._set_up(params, dict({settings}), state_dtype, seed, nonfinite)\n", scope)
+         "nonfinite='propagate', rounding='stochastic', average=None):\n"
+         f"    self._set_up(params, dict({settings}), state_dtype, seed, nonfinite, rounding, average)\n", scope)
     init = scope["__init__"]
     init.__qualname__ = f"{family.name}.__init__"
     init.__module__ = __name__

@@ -35,9 +35,12 @@ class Optimizer:
     skipped: int
     grad_norm: float | None
     def step(
-        self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None, zero_grads: bool = False,
+        self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
+        clip_value: float | None = None, grad_scale: float | None = None, zero_grads: bool = False,
         undoable: bool = False,
     ) -> None: ...
+    @property
+    def averages(self) -> Any: ...
     def undo(self) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
@@ -58,6 +61,8 @@ class SGD(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class NesterovClassical(Optimizer):
@@ -72,6 +77,8 @@ class NesterovClassical(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
     def lookahead(self) -> AbstractContextManager[None]: ...
 
@@ -89,6 +96,8 @@ class Adagrad(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -106,6 +115,8 @@ class RMSprop(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -122,6 +133,8 @@ class Adam(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -136,6 +149,8 @@ class Lion(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -152,6 +167,8 @@ class AdamW(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class Adadelta(Optimizer):
@@ -167,6 +184,8 @@ class Adadelta(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -182,6 +201,8 @@ class Adamax(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -199,6 +220,8 @@ class NAdam(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -215,6 +238,8 @@ class RAdam(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class Rprop(Optimizer):
@@ -229,6 +254,8 @@ class Rprop(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class ASGD(Optimizer):
@@ -245,6 +272,8 @@ class ASGD(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -267,4 +296,6 @@ class AdEMAMix(Optimizer):
         state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0,
         nonfinite: str = 'propagate',
+        rounding: str = 'stochastic',
+        average: float | Callable[[int], float] | None = None,
     ) -> None: ...

@@ -40,6 +40,12 @@ def sgd(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def momentum(
@@ -53,6 +59,12 @@ def momentum(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nesterov(
@@ -65,6 +77,12 @@ def nesterov(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nesterov_classical(
@@ -77,6 +95,12 @@ def nesterov_classical(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def lookahead(
@@ -86,6 +110,12 @@ def lookahead(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adagrad(
@@ -99,6 +129,12 @@ def adagrad(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop(
@@ -112,6 +148,12 @@ def rmsprop(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop_momentum(
@@ -126,6 +168,12 @@ def rmsprop_momentum(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop_centered(
@@ -139,6 +187,12 @@ def rmsprop_centered(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rmsprop_centered_momentum(
@@ -153,6 +207,12 @@ def rmsprop_centered_momentum(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adam(
@@ -167,6 +227,12 @@ def adam(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adam_amsgrad(
@@ -181,6 +247,12 @@ def adam_amsgrad(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adamw(
@@ -195,6 +267,12 @@ def adamw(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adamw_amsgrad(
@@ -209,6 +287,12 @@ def adamw_amsgrad(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def lion(
@@ -222,6 +306,12 @@ def lion(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adadelta(
@@ -235,6 +325,12 @@ def adadelta(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def adamax(
@@ -249,6 +345,12 @@ def adamax(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nadam(
@@ -264,6 +366,12 @@ def nadam(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def nadamw(
@@ -279,6 +387,12 @@ def nadamw(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def radam(
@@ -293,6 +407,12 @@ def radam(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def radamw(
@@ -307,6 +427,12 @@ def radamw(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def rprop(
@@ -321,6 +447,12 @@ def rprop(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def asgd(
@@ -335,6 +467,12 @@ def asgd(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def ademamix(
@@ -353,4 +491,10 @@ def ademamix(
     num_threads: int | None = None,
     seed: int = 0,
     offset: int = 0,
+    rounding: str = 'stochastic',
+    clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Any
 
-from optcore._specs import NONNEGATIVE, Setting, number, whole
+from optcore._settings import NONNEGATIVE, Setting, number, whole
 
 __all__ = ["constant", "cosine", "exponential", "one_cycle", "piecewise", "warmup"]
 

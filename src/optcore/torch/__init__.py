@@ -28,16 +28,19 @@ def _describe(family: Family, rival: str) -> str:
     {origin} Beside them, as keywords: {extras}.
 
 Parameters
-    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 on the CPU, of any strides,
-        DTensors too. Updated in place.
-    state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically); where state arrays shall
-        differ, a dict such as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
+    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU, of any
+        strides, DTensors too. Updated in place.
+    state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter; where
+        state arrays shall differ, a dict such as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
     seed: fixes, with the parameter's number and the step, that rounding's noise.
     nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
         changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients
         once more.
     max_norm: clip by the global norm of the gradients, as torch.nn.utils.clip_grad_norm_ but without changing
         them; `grad_norm` then holds the norm.
+    clip_value: the step is made as if every element of the gradients had then been brought into
+        -clip_value..clip_value.
+    rounding: of bfloat16 parameters, "stochastic" or "nearest".
     zero_grads: set the gradients to zero in the same walk.
     undoable: keep what undo() needs, a copy of parameters and state.
     num_threads: threads of a step (default: see optcore.get_num_threads).

@@ -50,15 +50,16 @@ def same(a: list[Any], b: list[Any]) -> bool:
 class Layout:
     """What one step of these groups needs; makes the state that is missing.
 
-    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. forms: the storage
-    format of each state array. counted: whether the class keeps "step" in its state. before: the layout that this one
-    replaces; it knows counts that the state does not. whole: whether the groups hold all parameters of the optimizer.
+    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. form: gives the
+    storage format of a parameter's state array by its key. counted: whether the class keeps "step" in its state.
+    nearest: bfloat16 parameters are rounded to nearest. before: the layout that this one replaces; it knows counts
+    that the state does not. begin: the number of the first parameter, None if the groups hold the optimizer's all.
     """
 
     def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
-                 names: list[str], family: Family, forms: Mapping[str, str], counted: bool,
-                 before: Layout | None, whole: bool) -> None:
-        self.params, self.names, self.whole = params, names, whole
+                 names: list[str], family: Family, form: Callable[[str, Any], str], counted: bool, nearest: bool,
+                 before: Layout | None, begin: int | None) -> None:
+        self.params, self.names, self.whole = params, names, begin is None
         self.derived = DERIVED.get(family.name)
         self.counts: npt.NDArray[np.float32]
         self.members: list[int] = []                    # numbers of the parameters that take part
@@ -78,7 +79,7 @@ class Layout:
                 if grads[i] is not None or state.get(p) or not rule.keys and id(p) in kept:
                     entry = state[p] if rule.keys else state.get(p, {})
                     counts.append(_count(entry, rule, int(kept.get(id(p), 0))))
-                    self.rows.append(self._row(p, entry, rule, first, forms))
+                    self.rows.append(self._row(p, entry, rule, first, form))
                     _, rows, members, where = gathered.setdefault(rule.kernel, (rule, [], [], []))
                     rows.append(self.rows[-1])
                     members.append(len(self.members))
@@ -102,23 +103,26 @@ class Layout:
                 entry[key] = carried[key][k]
         self.carried = {key: t.numpy() for key, t in carried.items()}
         self.derive(groups)
-        self.walks = [Walk(*x, counts, torch.Tensor) for x in gathered.values()]
-        self.entries = entries(state, None if whole else params)
+        self.walks = [Walk(*x, counts, nearest, [(begin or 0) + self.members[k] for k in x[2]], torch.Tensor)
+                      for x in gathered.values()]
+        self.entries = entries(state, None if self.whole else params)
         self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float],
-             forms: Mapping[str, str]) -> tuple[Tensor, ...]:
+             form: Callable[[str, Any], str]) -> tuple[Tensor, ...]:
         mine = _tensors.local(p)
         if not _tensors.dense(mine):
             self.detours.append((mine, mine.contiguous()))
             mine = self.detours[-1][1]
         row = [mine]
         for key in rule.keys:
-            dtype = getattr(torch, forms[key])
             if entry.get(key) is None:
-                entry[key] = torch.full_like(p, first[key], dtype=dtype, requires_grad=False,
-                                             memory_format=torch.preserve_format)
+                entry[key] = _tensors.state_of(p, first[key], form(key, p))
             share = _tensors.local(entry[key])
+            if form(key, p) == "int8":
+                row.append(_tensors.check_codes(key, share, mine))
+                continue
+            dtype = getattr(torch, form(key, p))
             if share.shape != mine.shape:
                 raise ValueError(f"state {key!r} has shape {tuple(share.shape)}, its parameter has {tuple(mine.shape)}")
             fitting = _tensors.placed_as(share, mine, dtype)

@@ -19,15 +19,18 @@ import torch
 from torch import Tensor
 
 from optcore import _arrays, _threads
-from optcore._optimizer import MAX_NORM, NONFINITE
-from optcore._specs import FAMILIES, MOMENTUM, RULES, Family, explain, number, whole
+from optcore._optimizer import MAX_NORM, NONFINITE, SMALL
+from optcore._settings import CLIP_VALUE, MOMENTUM, explain, number, whole
+from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family
 from optcore._walks import scaled
 from optcore.torch import _tensors
 from optcore.torch._layout import Copies, Layout
 
+ROUNDING = ("stochastic", "nearest")        # of bfloat16 parameters
 # Keyword arguments beside torch's, with their defaults; attributes of the same names.
 EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
-                          "zero_grads": False, "undoable": False, "num_threads": None}
+                          "clip_value": None, "rounding": "stochastic", "zero_grads": False, "undoable": False,
+                          "num_threads": None}
 
 
 @cache
@@ -52,6 +55,8 @@ class FusedOptimizer(torch.optim.Optimizer):
     seed: int
     nonfinite: str
     max_norm: float | None
+    clip_value: float | None
+    rounding: str
     zero_grads: bool
     undoable: bool
     num_threads: int | None
@@ -62,6 +67,8 @@ class FusedOptimizer(torch.optim.Optimizer):
         extras = {k: settings.pop(k, default) for k, default in EXTRAS.items()}
         if extras["nonfinite"] not in NONFINITE:
             raise ValueError(f"nonfinite={extras['nonfinite']!r}: it must be {' or '.join(NONFINITE)}")
+        if extras["rounding"] not in ROUNDING:
+            raise ValueError(f"rounding={extras['rounding']!r}: it must be {' or '.join(ROUNDING)}")
         whole("seed", extras["seed"], least=0)
         self.__dict__.update(extras, skipped=0, grad_norm=None)
         self._check_extras()
@@ -70,12 +77,19 @@ class FusedOptimizer(torch.optim.Optimizer):
         self._before: Copies | None = None
         super().__init__(params, *args, **settings)
         _tell_threads()
+        for group in self.param_groups:         # what torch's constructor made already (Adagrad) in our formats
+            for p in group["params"]:
+                for key in self.state.get(p, {}).keys() & self._forms.keys():
+                    value = float(group.get(self.family.fill.get(key, ""), 0.0))
+                    self.state[p][key] = _tensors.state_of(p, value, self._form(key, p))
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
     def _check_extras(self) -> int:
         if self.max_norm is not None:
             explain({"max_norm": self.max_norm}, (MAX_NORM,))
+        if self.clip_value is not None:
+            explain({"clip_value": self.clip_value}, (CLIP_VALUE,))
         return 0 if self.num_threads is None else _threads.checked(self.num_threads)
 
     def _formats(self) -> dict[str, str]:
@@ -89,6 +103,11 @@ class FusedOptimizer(torch.optim.Optimizer):
             if form not in _arrays.STATE:
                 raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
         return {**dict.fromkeys(keys, "float32"), **wanted}
+
+    def _form(self, key: str, p: Any) -> str:
+        """The storage format of a parameter's state array: as asked, but that small and sensitive ones are not int8."""
+        exact = p.numel() < SMALL or isinstance(self.state_dtype, str) and key in SENSITIVE_STATE
+        return "float32" if self._forms[key] == "int8" and exact else self._forms[key]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; refuses parameters that the kernels cannot step, and then adds nothing."""
@@ -149,8 +168,10 @@ class FusedOptimizer(torch.optim.Optimizer):
         for group, (name, values) in zip(groups, meant, strict=True):
             explain(group, self.family.domains)
             RULES[name].scalars(1, *values)
-        layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._forms,
-                                              self.counted, layout, only is None)
+        begin = None if only is None else next(k for k, p in enumerate(
+            p for group in self.param_groups for p in group["params"]) if p is only)
+        layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._form,
+                                              self.counted, self.rounding == "nearest", layout, begin)
         flat = layout.mine(grads)
         if not self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
             raise ValueError("a gradient overlaps a parameter, a state array or, with zero_grads, another gradient "
@@ -187,7 +208,8 @@ class FusedOptimizer(torch.optim.Optimizer):
         total = 0
         for walk, blocks, which in calls:
             blocks = blocks if factor == 1.0 else scaled(blocks, factor)
-            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, self.zero_grads)
+            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, self.zero_grads,
+                                     math.inf if self.clip_value is None else self.clip_value)
             if stepped < 0:
                 return False
             total += stepped

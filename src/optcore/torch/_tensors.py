@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,6 +53,24 @@ def placed_as(t: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tens
     if t.dtype == dtype and alike(t, like) and not t.is_neg():
         return t
     return torch.empty_like(like, dtype=dtype, requires_grad=False).copy_(t)
+
+
+def state_of(p: Any, value: float, form: str) -> Tensor:
+    """A state array for p, filled with value: distributed as p is, but for int8, which is of this process's share."""
+    if form == "int8":              # only the shape is asked of the array that stands for p
+        stand_in = np.broadcast_to(np.float32(0), local(p).shape)
+        return torch.from_numpy(_arrays.allocate(stand_in, value, form))
+    return torch.full_like(p, value, dtype=getattr(torch, form), requires_grad=False,
+                           memory_format=torch.preserve_format)
+
+
+def check_codes(key: str, codes: Tensor, p: Tensor) -> Tensor:
+    """8-bit state that fits p, or the error that says what does."""
+    needed = _arrays.shape_of("int8", tuple(p.shape))
+    if codes.dtype != torch.uint8 or tuple(codes.shape) != needed:
+        raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; under state_dtype=\"int8\" "
+                        f"torch.uint8 of shape {needed} is needed")
+    return codes
 
 
 def check_parameter(label: str, p: Any, rival: str) -> None:

@@ -1,0 +1,129 @@
+# cython: cdivision=True
+# The loops over elements: load -> prelude -> update -> store, for each rule and each format that state has in them.
+#
+# Owns the prelude, which is the same for every rule, so that it stands here once: g is scaled (-1 to maximise) and
+# clipped, coupled weight decay joins it, decoupled decay shrinks p. `couple != 0` is asked so that an infinite
+# parameter without decay does not make its gradient NaN; it is constant in the loop and costs a blend.
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from optcore._codecs cimport as_bits, as_float, bfloat16, eight, load, noise_at, share, state_t, store
+from optcore._eight cimport BLOCK8, encode8, top_of, unit_of, unpack8, value8
+from optcore._rules cimport rule_t, slots, nonnegative, update
+from optcore._tensor cimport MAX_SLOTS, PRELUDE, Tensor
+
+
+cdef inline float prelude(const float* scalars, float clip, float* w, float g) noexcept nogil:
+    """The gradient that the rule is to take; w is shrunk."""
+    cdef float d = scalars[0] * g
+    d = clip if d > clip else d         # a NaN stays one
+    d = -clip if d < -clip else d
+    d = d + scalars[1] * w[0] if scalars[1] != 0 else d
+    w[0] = scalars[2] * w[0]
+    return d
+
+
+cdef inline void span(const rule_t* kind, const state_t* form, const Tensor* t, Py_ssize_t lo,
+                      Py_ssize_t hi) noexcept nogil:
+    """One rule over elements lo..hi of one tensor. State in INT8: lo begins a block, and hi ends one or the tensor."""
+    if state_t is eight:
+        blocks(kind, t, lo, hi)
+    else:
+        elements(kind, form, t, lo, hi)
+
+
+cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor* t, Py_ssize_t lo,
+                          Py_ssize_t hi) noexcept nogil:
+    # Copies: through the pointers the compiler would have to fear that a store to p changes them.
+    cdef float[PRELUDE] x
+    cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
+    cdef float clip = t.clip
+    cdef float* p = <float*> t.p
+    cdef const float* g = <const float*> t.g
+    cdef state_t* s0 = <state_t*> t.s[0]
+    cdef state_t* s1 = <state_t*> t.s[1]
+    cdef state_t* s2 = <state_t*> t.s[2]
+    cdef uint32_t h = noise_at(t.noise, <uint32_t> (t.first + <uint64_t> lo))
+    cdef float w, d
+    cdef float a = 0, b = 0, c = 0
+    cdef Py_ssize_t i
+    memcpy(x, t.scalars, sizeof(x))
+    for i in range(lo, hi):
+        w = p[i]
+        d = prelude(x, clip, &w, g[i])
+        if slots(&r) > 0: a = load(s0 + i)
+        if slots(&r) > 1: b = load(s1 + i)
+        if slots(&r) > 2: c = load(s2 + i)
+        update(&r, &w, d, &a, &b, &c)
+        p[i] = w
+        if slots(&r) > 0: store(s0 + i, a, share(h, 0, 16))
+        if slots(&r) > 1: store(s1 + i, b, share(h, 1, 16))
+        if slots(&r) > 2: store(s2 + i, c, share(h, 2, 16))
+        h = noise_at(h, 1)
+
+
+cdef inline void blocks(const rule_t* kind, const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    cdef float[2][BLOCK8] edge          # p and g of a tensor's last block, where it is not full
+    cdef Py_ssize_t n
+    cdef Py_ssize_t at = lo
+    while at < hi:
+        n = hi - at
+        if n >= BLOCK8:
+            block(kind, t, at, <float*> t.p + at, <const float*> t.g + at, BLOCK8)
+        else:
+            memset(edge, 0, sizeof(edge))
+            memcpy(edge[0], <float*> t.p + at, n * sizeof(float))
+            memcpy(edge[1], <const float*> t.g + at, n * sizeof(float))
+            block(kind, t, at, edge[0], edge[1], n)
+            memcpy(<float*> t.p + at, edge[0], n * sizeof(float))
+        at += BLOCK8
+
+
+cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float* p, const float* g,
+                       Py_ssize_t n) noexcept nogil:
+    """The block that begins at element `at`; its p and g are these, of which n are the tensor's."""
+    cdef float[PRELUDE] x
+    cdef uint32_t[MAX_SLOTS][BLOCK8] bits           # of the state: its codes, then its new values
+    cdef uint32_t* words[MAX_SLOTS]
+    cdef float unit[MAX_SLOTS]
+    cdef uint32_t top[MAX_SLOTS]
+    cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
+    cdef float clip = t.clip
+    cdef uint32_t begin = noise_at(t.noise, <uint32_t> (t.first + <uint64_t> at))
+    cdef int z = nonnegative(&r)
+    cdef float w, d
+    cdef float a = 0, b = 0, c = 0
+    cdef Py_ssize_t i
+    cdef int k
+    memcpy(x, t.scalars, sizeof(x))
+    for k in range(slots(&r)):
+        words[k] = <uint32_t*> t.s[k] + at // 4
+        unit[k] = unit_of(t.e[k][at // BLOCK8])
+        top[k] = 0
+        unpack8(words[k], bits[k])
+    for i in range(BLOCK8):
+        w = p[i]
+        d = prelude(x, clip, &w, g[i])
+        if slots(&r) > 0: a = value8(bits[0][i], unit[0], z & 1)
+        if slots(&r) > 1: b = value8(bits[1][i], unit[1], z & 2)
+        if slots(&r) > 2: c = value8(bits[2][i], unit[2], z & 4)
+        update(&r, &w, d, &a, &b, &c)
+        p[i] = w
+        if slots(&r) > 0:
+            bits[0][i] = as_bits(a)
+            top[0] = max(top[0], top_of(a, z & 1))
+        if slots(&r) > 1:
+            bits[1][i] = as_bits(b)
+            top[1] = max(top[1], top_of(b, z & 2))
+        if slots(&r) > 2:
+            bits[2][i] = as_bits(c)
+            top[2] = max(top[2], top_of(c, z & 4))
+    if n < BLOCK8:                      # what fills the block up is stored as zeros, and no part of the largest
+        for k in range(slots(&r)):
+            memset(bits[k] + n, 0, (BLOCK8 - n) * sizeof(uint32_t))
+            top[k] = 0
+            for i in range(n):
+                top[k] = max(top[k], top_of(as_float(bits[k][i]), z >> k & 1))
+    for k in range(slots(&r)):
+        encode8(bits[k], words[k], t.e[k] + at // BLOCK8, top[k], begin, k, z >> k & 1)

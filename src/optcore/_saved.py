@@ -1,0 +1,143 @@
+"""What of an optimizer lasts: its state, as dictionaries and as files.
+
+Owns what a state dict holds and what is checked before one is taken over; the files are _files.py's.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from optcore import _arrays, _files
+from optcore._arrays import Array
+from optcore._settings import whole
+from optcore._specs import Family
+from optcore._walks import Walk
+
+
+class Saved:
+    """The part of Optimizer that gives its state away and takes it over."""
+
+    family: ClassVar[Family]
+    defaults: dict[str, Any]
+    param_groups: list[dict[str, Any]]
+    _params: list[Array]
+    _names: list[Any] | None
+    _labels: list[str]
+    _steps: list[int]                   # taken by each tensor
+    _state: list[dict[str, Array]]      # its arrays, by torch's names
+    _fresh: set[int]                    # tensors before their first step, with state that begins at a setting
+    _walks: list[Walk]
+    _before: tuple[list[Array], list[Array], list[int]] | None      # what undo() needs
+
+    def _prepare(self, meaning: list[str]) -> None:
+        raise NotImplementedError
+
+    def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
+        raise NotImplementedError
+
+    def _form(self, key: str, p: Array) -> str | None:
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Bring the count of steps of every tensor up to date."""
+        for walk in self._walks:
+            walk.settle()
+            for i, t in zip(walk.members, walk.steps, strict=True):
+                self._steps[i] = t
+
+    @property
+    def state(self) -> tuple[Mapping[str, Any], ...]:
+        """For each parameter its state: "step" and arrays by torch's names. The arrays may be changed in place."""
+        self._settle()
+        return tuple(MappingProxyType({"step": t, **s}) for t, s in zip(self._steps, self._state, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything that lasts: {"state": {number: {...}}, "param_groups": [...]}, laid out as torch's.
+
+        A parameter that has taken no step has no entry under "state".
+        """
+        self._settle()
+        groups, i = [], 0
+        for group in self.param_groups:
+            numbers = list(range(i, i + len(group["params"])))
+            i += len(numbers)
+            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
+            if self._names is not None:
+                groups[-1]["param_names"] = [self._names[k] for k in numbers]
+        return {"state": {k: {"step": t, **{n: a.copy() for n, a in s.items()}}
+                          for k, (t, s) in enumerate(zip(self._steps, self._state, strict=True)) if t},
+                "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over settings and state that `state_dict` gave, copying the arrays.
+
+        Raises before anything is changed if groups, names, shapes, dtypes or settings do not fit.
+        """
+        groups, states = state_dict["param_groups"], state_dict["state"]
+        mine = self.state_dict()["param_groups"]
+        if len(groups) != len(mine):
+            raise ValueError(f"param_groups: {len(mine)} groups are needed, got {len(groups)}")
+        new_settings = []
+        for k, (new, old) in enumerate(zip(groups, mine, strict=True)):
+            for what in ("params", "param_names"):
+                if len(new.get(what, ())) != len(old.get(what, ())) or (
+                        what == "param_names" and list(new.get(what, ())) != list(old.get(what, ()))):
+                    raise ValueError(f"param_groups[{k}][{what!r}] is {new.get(what)}, here it is {old.get(what)}")
+            settings = {n: v for n, v in new.items() if n not in ("params", "param_names")}
+            if settings.keys() != self.defaults.keys():
+                odd = sorted(settings.keys() ^ self.defaults.keys())
+                raise ValueError(f"param_groups[{k}]: missing or unknown settings {', '.join(odd)}")
+            self._scalars(settings, 1)
+            new_settings.append(settings)
+        order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
+        meaning = [self.family.pick(s)[0] for s in new_settings]
+        new_state: list[dict[str, Array]] = [{} for _ in self._params]
+        new_steps = [0] * len(self._params)
+        for number, entries in states.items():
+            if number not in order:
+                raise ValueError(f"state[{number!r}] belongs to no parameter")
+            i = order[number]
+            new_steps[i] = whole(f"state[{number!r}]['step']", entries["step"], least=0)
+            for key, x in entries.items():
+                if key == "step":
+                    continue
+                p, label = self._params[i], f"state[{number!r}][{key!r}]"
+                form = self._form(key, p)
+                if form is None:
+                    raise ValueError(f"{label} is no state of {type(self).__name__}, as it is set up")
+                a = _arrays.view(label, x, writable=False, formats=(form,))
+                _arrays.check_shape(label, a, self._labels[i], _arrays.shape_of(form, p.shape))
+                new_state[i][key] = _arrays.allocate(p, 0.0, form)
+                new_state[i][key][...] = a
+        for group, settings in zip(self.param_groups, new_settings, strict=True):
+            group.update(settings)
+        self._state, self._steps, self._walks, self._before, self._fresh = new_state, new_steps, [], None, set()
+        self._prepare(meaning)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write settings and state (not the parameters) to a file in safetensors format, with a checksum.
+
+        However this ends, in an error or with the process killed, `path` is then the whole old file or the whole
+        new one. Needs the safetensors library: pip install optcore[save].
+        Raises ValueError for a setting that a file cannot hold, OSError if the file cannot be written.
+        """
+        _files.save(path, self.state_dict(), self.family.name)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take over settings and state that `save` wrote; the next steps are those that the saved one would make.
+
+        Raises before anything is changed: ValueError, naming the file, if it is damaged, of another class or does
+        not fit these parameters; OSError if it cannot be read.
+        """
+        saved = _files.load(path, self.family.name)
+        try:
+            self.load_state_dict(saved)
+        except (TypeError, ValueError) as e:
+            raise ValueError(f"{os.fsdecode(path)}: {e}") from e
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Walks hold addresses; they are laid out again at the next step.
+        self._settle()
+        return {**self.__dict__, "_walks": [], "_meaning": None, "_before": None, "_turn": [None]}
