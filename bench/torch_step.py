@@ -71,6 +71,8 @@ def main():
     parser.add_argument("--only", help="the rows whose list has this name")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.threads != oc.get_num_threads():
+        oc.set_num_threads(options.threads)
     step, kernel = overhead(150, options.rounds)
     print(f"A step over 150 tensors: {step:.0f} us, of which the kernel {kernel:.1f} us.\n")
     print("| step | ours, us | default / ours | foreach / ours | fused / ours |\n|---|---:|---:|---:|---:|")

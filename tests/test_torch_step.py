@@ -455,3 +455,12 @@ def test_torchs_fused_kernels_misread_what_ours_read():
         ends.append(p.detach())
     # One step of 1e-3; a few roundings of it and of the parameter.
     torch.testing.assert_close(*ends, rtol=4 * 2.0 ** -24, atol=1e-3 * 8 * 2.0 ** -24)
+
+
+def test_a_profiler_sees_the_step():
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    opt = ot.Adam([p])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        opt.step()
+    assert any(event.key == "Optimizer.step#Adam.step" for event in seen.key_averages())

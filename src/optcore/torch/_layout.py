@@ -61,6 +61,7 @@ class Layout:
                  before: Layout | None, begin: int | None) -> None:
         self.params, self.names, self.whole = params, names, begin is None
         self.derived = DERIVED.get(family.name)
+        self.known = b""
         self.counts: npt.NDArray[np.float32]
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.group_of: list[int] = []                   # and for each the number of its group
@@ -151,10 +152,16 @@ class Layout:
 
     def recount(self) -> None:
         """Let the walks know counts that were changed from outside, as when a checkpoint is read into the tensors."""
+        if self.counts.tobytes() == self.known:
+            return
         for walk in self.walks:
             now = self.counts if walk.all else self.counts[walk.members]
             if not (now == (walk.steps if walk.taken is None else walk.taken)).all():
                 walk.start([int(n) for n in now])
+
+    def note(self) -> None:
+        """Remember the counts as they are now."""
+        self.known = self.counts.tobytes()
 
     def count(self, walk: Walk, stepped: int, flat: list[Any]) -> None:
         """Take note that a walk was made in which `stepped` tensors took part."""
@@ -188,7 +195,7 @@ class Layout:
     def copy(self) -> Copies:
         """All that a step writes, with copies."""
         written = [t for row in self.rows for t in row] + [p for p, _ in self.detours]
-        return [(t, t.clone()) for t in [*written, torch.from_numpy(self.counts)]]
+        return [(t, t.detach().clone()) for t in [*written, torch.from_numpy(self.counts)]]
 
 
 def _count(entry: Mapping[str, Any], rule: Rule, kept: int) -> int:
