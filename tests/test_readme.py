@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gradient_check.md"]
 
 
 def test_examples_run(capsys):
@@ -20,10 +20,16 @@ def test_examples_run(capsys):
     assert 0.7 < float(capsys.readouterr().out) < 1.0
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_examples_in_the_docs_run(page, capsys):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(block, str(page), "exec"), {"__name__": "docs"})
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
-        assert "://" in target or (ROOT / target).exists(), target
+        assert "://" in target or ((ROOT / page).parent / target).exists(), target
 
 
 def test_architecture_names_every_module():

@@ -55,7 +55,7 @@ def test_public_names_are_documented():
             assert part in text, (name, part)
 
 
-@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info],
+@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc.check],
                          ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()

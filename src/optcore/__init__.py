@@ -5,11 +5,13 @@ from optcore import _dispatch  # first: it chooses the build that the other modu
 from optcore import functional, reference, schedules
 from optcore._arrays import state_array
 from optcore._info import build_info
+from optcore.accumulate import GradientAccumulator
+from optcore.check import check_grad
 from optcore._threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
 
 __version__ = _version("optcore")
 
-__all__ = ["build_info", "functional", "get_num_threads", "reference", "schedules", "set_num_threads", "state_array",
-           *_classes]
+__all__ = ["GradientAccumulator", "build_info", "check_grad", "functional", "get_num_threads", "reference", "schedules",
+           "set_num_threads", "state_array", *_classes]

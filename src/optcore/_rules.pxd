@@ -40,6 +40,9 @@ ctypedef struct NesterovClassical:
 ctypedef struct Lookahead:
     float mu
 
+ctypedef struct Accumulate:
+    float weight
+
 ctypedef struct Adagrad:
     float lr
     float eps
@@ -150,6 +153,7 @@ ctypedef fused rule_t:
     Nesterov
     NesterovClassical
     Lookahead
+    Accumulate
     Adagrad
     RMSprop
     RMSpropMomentum
@@ -168,7 +172,7 @@ ctypedef fused rule_t:
 
 
 cdef inline int slots(const rule_t* r) noexcept nogil:
-    if rule_t is SGD:
+    if rule_t is SGD or rule_t is Accumulate:
         return 0
     elif (rule_t is Momentum or rule_t is Nesterov or rule_t is NesterovClassical or rule_t is Lookahead
           or rule_t is Adagrad or rule_t is RMSprop or rule_t is Lion or rule_t is ASGD):
@@ -212,6 +216,9 @@ cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, 
     elif rule_t is NesterovClassical:
         a[0] = r.mu * a[0] - r.lr * g
         p[0] = p[0] + a[0]
+
+    elif rule_t is Accumulate:
+        p[0] = p[0] + r.weight * g
 
     elif rule_t is Lookahead:               # here g is the velocity and a keeps the parameter as it was
         a[0] = p[0]

@@ -79,6 +79,11 @@ def Lookahead(p, v, saved, *, mu):
 
 
 @_formula
+def Accumulate(p, g, *, weight):
+    return (p + weight * g,)
+
+
+@_formula
 def Adagrad(p, g, s, *, lr, eps):
     s = s + g * g
     return p - lr * g / (np.sqrt(s) + eps), s

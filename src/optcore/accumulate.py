@@ -1,0 +1,82 @@
+"""Gradients of several micro-batches as one: sums in float32, whatever format they come in."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from optcore import _arrays, _kernels, _threads
+from optcore._arrays import Array
+from optcore._settings import explain
+from optcore._specs import RULES
+
+_RULE = RULES["accumulate"]
+
+
+class GradientAccumulator:
+    """Float32 sums of gradients, for a step after several micro-batches.
+
+        total <- total + weight g
+
+    params: an array, a list or a dict of arrays, for their shapes only. `grads` then has the sums in the same
+    structure, to be given to an optimizer; step(acc.grads, zero_grads=True) also clears them for the next round.
+    A gradient in bfloat16 or float16 is added in float32: eight of them lose nothing that each of them had.
+
+    >>> import numpy as np, optcore as oc
+    >>> w = np.ones(3, np.float32)
+    >>> acc, opt = oc.GradientAccumulator([w]), oc.SGD([w], lr=0.5)
+    >>> for g in (np.full(3, 1, np.float16), np.full(3, 3, np.float16)):
+    ...     acc.add([g], weight=0.5)
+    >>> opt.step(acc.grads, zero_grads=True)
+    >>> w
+    array([0., 0., 0.], dtype=float32)
+    >>> acc.grads
+    [array([0., 0., 0.], dtype=float32)]
+    """
+
+    def __init__(self, params: Any) -> None:
+        named = params.items() if isinstance(params, Mapping) else (
+            [(0, params)] if _arrays.is_array(params) else list(enumerate(params)))
+        self._labels = [f"grads[{name!r}]" for name, _ in named]
+        shapes = [np.shape(p) for _, p in named]
+        totals = [_arrays.allocate(np.zeros(s, np.float32), 0.0, "float32") for s in shapes]
+        self._totals: list[Array] = totals
+        self._plan = _kernels.Plan(_kernels.rule_index(_RULE.kernel), [(a,) for a in totals], list(range(len(totals))))
+        self._names = list(params) if isinstance(params, Mapping) else None
+        self._single = _arrays.is_array(params)
+
+    @property
+    def grads(self) -> Any:
+        """The sums, float32, as the parameters were given; they are this object's own arrays."""
+        if self._names is not None:
+            return dict(zip(self._names, self._totals, strict=True))
+        return self._totals[0] if self._single else list(self._totals)
+
+    def add(self, grads: Any, *, weight: float = 1.0, num_threads: int | None = None) -> None:
+        """Add weight * grads to the sums, in one walk. grads: as the parameters were given; float32, bfloat16 or
+        float16; None adds nothing.
+
+        Raises TypeError or ValueError, naming the argument, before anything is changed.
+        """
+        explain({"weight": weight}, _RULE.settings)
+        threads = 0 if num_threads is None else _threads.checked(num_threads)
+        if self._names is not None:
+            if not isinstance(grads, Mapping) or grads.keys() != set(self._names):
+                raise ValueError(f"grads: a dict with the keys {', '.join(map(repr, self._names))} is needed")
+            flat = [grads[name] for name in self._names]
+        else:
+            flat = [grads] if self._single else list(grads)
+        if len(flat) != len(self._totals):
+            raise ValueError(f"grads: {len(self._totals)} are needed, got {len(flat)}")
+        call = ([(1, _RULE.scalars(1, weight))], [0] * len(flat), threads)
+        if self._plan.step(flat, *call) < 0:
+            written = _arrays.intervals(["the sums"] * len(flat), self._totals)
+            flat = [None if g is None else _arrays.gradient(label, g, "the parameter", a.shape, written)
+                    for label, g, a in zip(self._labels, flat, self._totals, strict=True)]
+            self._plan.step(flat, *call)
+
+    def clear(self) -> None:
+        """Set the sums to zero."""
+        for a in self._totals:
+            a[...] = 0
