@@ -1,8 +1,8 @@
 # The two commands: `make train` (the main job) and `make test`. Each makes its own environment in .venv.
 PYTHON ?= python3
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/*)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/torch/*)
 
-.PHONY: train test lint bench stubs check-installs clean
+.PHONY: train test lint bench trainers stubs check-installs clean
 
 train: .venv/train.stamp
 	.venv/bin/python examples/train_charlm.py --out build/train_charlm.png
@@ -17,7 +17,11 @@ lint: .venv/lint.stamp .venv/test.stamp
 bench: .venv/bench.stamp
 	.venv/bin/python bench/run.py
 
-# After a change of the table: rewrites functional.pyi, reference.pyi and optimizers.pyi.
+# optcore.torch under Hugging Face's Trainer and Lightning. Not in `make test`: they bring 250 MB of packages.
+trainers: .venv/trainers.stamp
+	.venv/bin/python examples/torch_trainers.py
+
+# After a change of the table: rewrites functional.pyi, reference.pyi, optimizers.pyi and torch/__init__.pyi.
 stubs: .venv/test.stamp
 	.venv/bin/python tools/make_stubs.py
 

@@ -118,12 +118,14 @@ def sign(x):
     return Bounded(np.sign(x.value), np.where(np.abs(x.value) > x.error, 0.0, 2.0), x.u)
 
 
-def bounded_step(reference, rule, arrays, scalars, u):
-    """One step of a rule over (p, g, state...) of Bounded: the new (p, state...)."""
+def bounded_step(reference, rule, arrays, scalars, u, roundings=1):
+    """One step of a rule over (p, g, state...) of Bounded: the new (p, state...). roundings: by how many each scalar
+    may be off."""
     plain = reference.pick, reference.sign
     reference.pick, reference.sign = pick, sign
     try:
         with np.errstate(all="ignore"):         # 0 / 0 where eps is 0: the bound is then not finite, and says so
-            return reference.new_values(rule.kernel, arrays, tuple(Bounded.rounded(x, u) for x in scalars))
+            return reference.new_values(rule.kernel, arrays, tuple(
+                Bounded(x, roundings * Bounded.rounded(x, u).error, u) for x in scalars))
     finally:
         reference.pick, reference.sign = plain

@@ -83,7 +83,7 @@ def test_written_stubs_are_up_to_date():
 def test_stubs_agree_with_the_modules(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "optcore._kernels", "optcore.functional", "optcore.reference",
-         "optcore.optimizers", "--allowlist", ROOT / "tests" / "stubtest_allowlist.txt"],
+         "optcore.optimizers", "optcore.torch", "--allowlist", ROOT / "tests" / "stubtest_allowlist.txt"],
         cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -98,6 +98,11 @@ def test_the_package_type_checks(tmp_path):
         "opt.step([p])\n"
         "oc.Adam([p], lr=oc.schedules.cosine(0.1, 9), betas=(lambda t: 0.9, 0.99))\n"
         "threads: int = oc.get_num_threads()\n"
+        "import torch\n"
+        "import optcore.torch as ot\n"
+        "net = torch.nn.Linear(2, 1)\n"
+        "fused: torch.optim.AdamW = ot.AdamW(net.parameters(), lr=1e-3, max_norm=1.0)\n"
+        "fused.step()\n"
         "opt2 = oc.Adam([p], learning_rate=0.1)  # type: ignore[call-arg]\n")
     done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "user.py"], cwd=tmp_path, capture_output=True,
                           text=True, timeout=300)

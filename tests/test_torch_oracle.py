@@ -75,8 +75,9 @@ def torch_trajectory(name, chosen, start, gradients):
     return p.detach().numpy(), opt.state[p]
 
 
-def bounded_trajectory(family, chosen, start, gradients, u):
-    """The exact trajectory and how far arithmetic of unit roundoff u may be from it."""
+def bounded_trajectory(family, chosen, start, gradients, u, carried=False):
+    """The exact trajectory and how far arithmetic of unit roundoff u may be from it. carried: so may its scalars, by
+    as many roundings as there were steps, one more for each operation."""
     full = {**family.settings, **chosen}
     rule_name, values = family.pick(full)
     rule = RULES[rule_name]
@@ -84,7 +85,7 @@ def bounded_trajectory(family, chosen, start, gradients, u):
         Bounded.exact(np.full(start.shape, full.get(family.fill.get(k, ""), 0.0), np.float32), u) for k in rule.keys]
     for t, g in enumerate(gradients, start=1):
         arrays = bounded_step(reference, rule, [arrays[0], Bounded.exact(g, u), *arrays[1:]],
-                              rule.scalars(t, *values), u)
+                              rule.scalars(t, *values), u, t + 4 if carried else 1)
     return dict(zip(("p", *rule.keys), arrays, strict=True))
 
 

@@ -1,10 +1,12 @@
 """Writes the type stubs of the modules that are made from the table: python tools/make_stubs.py
 
-functional.pyi, reference.pyi and optimizers.pyi say for type checkers and editors what the table says at run
-time. They are committed; a test fails when they are not what this writes.
+functional.pyi, reference.pyi, optimizers.pyi and torch/__init__.pyi say for type checkers and editors what the table
+says at run time (for the last, torch's own signatures, so torch must be there). They are committed; a test fails when
+they are not what this writes.
 """
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 from optcore._settings import FLAG
@@ -86,6 +88,32 @@ from optcore._specs import Family
     return "\n".join(lines)
 
 
+def torch_classes() -> str:
+    import optcore.torch
+
+    lines = [NOTE + """from typing import Any
+
+import torch.optim
+
+from optcore.torch._backward import step_in_backward as step_in_backward
+from optcore.torch._optimizer import FusedOptimizer as FusedOptimizer
+from optcore.torch._optimizer import LookaheadOptimizer, TabledOptimizer
+""", exported(optcore.torch.__all__)]
+    for family in FAMILIES.values():
+        made = getattr(optcore.torch, family.name)
+        arguments, starred = ["self", "params: Any"], False
+        for x in list(inspect.signature(made).parameters.values())[1:]:
+            if x.kind is x.KEYWORD_ONLY and not starred:
+                arguments.append("*")
+                starred = True
+            arguments.append(f"{x.name}: Any = {x.default!r}")
+        bases = ", ".join(base.__name__ if base.__module__ == "optcore.torch._optimizer" else made.rival
+                          for base in made.__bases__)
+        lines.append(f"class {family.name}({bases}):\n    def __init__(\n"
+                     + "".join(f"        {a},\n" for a in arguments) + "    ) -> None: ...\n")
+    return "\n".join(lines)
+
+
 def texts() -> dict[str, str]:
     """The stubs by file name."""
     return {
@@ -93,6 +121,7 @@ def texts() -> dict[str, str]:
         "reference.pyi": functions("NDArray[Any]", "from collections.abc import Callable\nfrom typing import Any\n\n"
                                    "from numpy.typing import NDArray\n"),
         "optimizers.pyi": classes(),
+        "torch/__init__.pyi": torch_classes(),
     }
 
 

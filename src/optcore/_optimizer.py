@@ -17,7 +17,7 @@ from optcore._formats import decode
 from optcore._saved import Saved
 from optcore._settings import CLIP_VALUE, FRACTION, NONNEGATIVE, POSITIVE, Setting, explain, number, whole
 from optcore._specs import RULES, SENSITIVE_STATE, Rule
-from optcore._walks import Walk
+from optcore._walks import Walk, scaled
 
 NONFINITE = ("propagate", "skip", "raise")
 ROUNDING = ("stochastic", "nearest", "kahan", "master")
@@ -211,8 +211,7 @@ class Optimizer(Saved):
             if factor is None:
                 self._before = None             # undo() takes back the last step asked for, not one before it
                 return
-            calls = [(walk, [(t, (x[0] * factor, *x[1:]), *more) for t, x, *more in blocks], which)
-                     for walk, blocks, which in calls]
+            calls = [(walk, scaled(blocks, factor), which) for walk, blocks, which in calls]
         before = None
         if self._fresh:
             flat = self._checked(flat, zero_grads)      # what begins now is seen from outside, too

@@ -9,6 +9,9 @@ cdef class Plan:
     or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
     two of them may overlap. numbers: what each tensor adds to the seed of the noise. nearest: parameters that are
     not float32 are rounded to nearest.
+    tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
+    is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
+    no hole (the caller has seen to it), the same for all arrays of a row; so a gradient's must be too.
     """
     cdef int rule
     cdef bint busy
@@ -22,8 +25,12 @@ cdef class Plan:
     cdef Interval* cleared      # the gradients that a step is to clear
     cdef float* scalars         # MAX_SCALARS for each block
     cdef uint64_t* numbers      # what each tensor adds to the seed
+    cdef Exchange* exchange     # NULL: rows and gradients are buffers
+    cdef object tensor
+    cdef list rows              # the tensors, to be asked again
+    cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
-    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False):
+    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False, object tensor=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef tuple row
@@ -39,9 +46,14 @@ cdef class Plan:
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
         self.cleared = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
+        self.extents = <Py_ssize_t**> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t*))
         if not (self.tensors and self.active and self.held and self.shapes and self.grads and self.taken
-                and self.scalars and self.numbers and self.cleared):
+                and self.scalars and self.numbers and self.cleared and self.extents):
             raise MemoryError
+        if tensor is not None:
+            self.exchange = exchange_of(tensor)
+            self.tensor = tensor
+            self.rows = rows
         for i in range(self.count):
             self.numbers[i] = numbers[i]
             self.shapes[i] = &self.held[self.acquired]
@@ -52,10 +64,12 @@ cdef class Plan:
                 if k > SLOTS[rule] and row[k] is None:
                     continue
                 b = &self.held[self.acquired]
-                if not acquire(row[k], b, True, allowed(rule, k + 1 if k else 0)):
+                if not self.take(row[k], b, True, allowed(rule, k + 1 if k else 0)):
                     raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
                 self.acquired += 1
-                if not fits(self.shapes[i], b):
+                if self.exchange and k == 0:
+                    self.keep_extent(i)
+                if not self.alike(i, b):
                     raise ValueError(f"array {k} of row {i} has another shape than the parameter")
                 place(&self.tensors[i], rule, k + 1 if k else 0, b)
                 if b.len:
@@ -82,6 +96,43 @@ cdef class Plan:
         PyMem_Free(self.scalars)
         PyMem_Free(self.numbers)
         PyMem_Free(self.cleared)
+        if self.extents:
+            for i in range(self.count):
+                PyMem_Free(self.extents[i])
+        PyMem_Free(self.extents)
+
+    cdef bint take(self, object x, Py_buffer* b, bint writable, int formats) except -1:
+        """Hold x, or describe it where it is a tensor."""
+        return borrow(self.exchange, self.tensor, x, b, formats) if self.exchange else acquire(x, b, writable, formats)
+
+    cdef bint alike(self, Py_ssize_t i, const Py_buffer* b) noexcept:
+        """Whether b has the layout of parameter i."""
+        return same_layout(self.shapes[i], b) if self.exchange and b.itemsize > 1 else fits(self.shapes[i], b)
+
+    cdef int keep_extent(self, Py_ssize_t i) except -1:
+        """Copy parameter i's shape and strides, which belong to the tensor and may change with it."""
+        cdef Py_buffer* p = self.shapes[i]
+        cdef Py_ssize_t* kept = <Py_ssize_t*> PyMem_Calloc(2 * p.ndim + 1, sizeof(Py_ssize_t))
+        if kept == NULL:
+            raise MemoryError
+        memcpy(kept, p.shape, p.ndim * sizeof(Py_ssize_t))
+        memcpy(kept + p.ndim, p.strides, p.ndim * sizeof(Py_ssize_t))
+        self.extents[i] = p.shape = kept
+        p.strides = kept + p.ndim
+        return 0
+
+    cdef bint moved(self, Py_ssize_t i) noexcept:
+        """Whether one of row i's tensors is not what or where it was."""
+        cdef Py_buffer b
+        cdef const Py_buffer* was = self.shapes[i]
+        for x in <tuple> self.rows[i]:
+            if x is None:
+                continue
+            if not (borrow(self.exchange, self.tensor, x, &b, F32 | BF16 | F16 | I8)
+                    and b.buf == was.buf and b.format[0] == was.format[0] and self.alike(i, &b)):
+                return True
+            was += 1
+        return False
 
     cdef bint free_of(self, const Py_buffer* g) noexcept:
         """Whether no byte of g is one that the plan writes."""
@@ -105,7 +156,7 @@ cdef class Plan:
         for i in range(self.count):
             if grads[i] is None:
                 continue
-            if not acquire(grads[i], &self.grads[n], writable, F32 | BF16 | F16):
+            if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, F32 | BF16 | F16):
                 good = False
                 break
             t = &self.active[n]
@@ -116,7 +167,7 @@ cdef class Plan:
             t.start = total
             total += t.n
             n += 1
-            if not (same_shape(self.shapes[i], &self.grads[n - 1])
+            if not (self.alike(i, &self.grads[n - 1])
                     and self.free_of(&self.grads[n - 1])):
                 good = False
                 break
@@ -141,6 +192,17 @@ cdef class Plan:
         if self.busy:
             raise RuntimeError("this optimizer is in the middle of a step in another thread")
         self.busy = True
+
+    def usable(self, list grads, bint clear=False):
+        """Whether `step` would take these gradients as they stand."""
+        cdef Py_ssize_t n
+        self.enter()
+        try:
+            n = self.gather(grads, clear)
+            self.release(max(n, 0))
+            return n >= 0
+        finally:
+            self.busy = False
 
     def squares(self, list grads, int num_threads=0):
         """The sum of squares of all gradients, in float64 and of a fixed shape; None when one is not usable as it

@@ -2,8 +2,9 @@
 
 Owns OPTCORE_NUM_THREADS and the default number. Sets no environment variable and calls no
 omp_set_num_threads: those would reach other libraries. The order: a call's num_threads, set_num_threads,
-OPTCORE_NUM_THREADS, what the affinity mask and the cgroup leave to this process. Only the last is a guess of
-ours, so only there may the engine use fewer threads where it measures that fewer are faster (_pace.pxd).
+OPTCORE_NUM_THREADS, what the affinity mask and the cgroup leave to this process, shared with the other ranks that
+torchrun started on this machine. Only the last is a guess of ours, so only there may the engine use fewer threads
+where it measures that fewer are faster (_pace.pxd).
 """
 from __future__ import annotations
 
@@ -73,16 +74,29 @@ def _initial() -> tuple[int, str]:
         except ValueError:
             raise ValueError(f"OPTCORE_NUM_THREADS={wanted!r}: a whole number from 1 to {LIMIT} is needed") from None
     affinity, quota = _affinity(), _cgroup_cpus()
-    if quota < affinity:
-        return max(1, math.ceil(quota)), "cgroup"
-    return min(affinity, LIMIT), "affinity"
+    count, source = (max(1, math.ceil(quota)), "cgroup") if quota < affinity else (min(affinity, LIMIT), "affinity")
+    ranks = _ranks_here()
+    return (max(1, count // ranks), "torchrun's ranks") if ranks > 1 else (count, source)
+
+
+def _ranks_here() -> int:
+    """How many processes share this one's processors: torchrun's on this machine, unless each was given its own.
+
+    Its OMP_NUM_THREADS=1 is not heeded: it is meant for libraries that would otherwise take all processors each.
+    """
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
+    try:
+        bound = os.sched_getaffinity(0) != os.sched_getaffinity(os.getppid())
+    except (AttributeError, OSError):
+        bound = False
+    return int(ranks) if ranks.isdecimal() and not bound else 1
 
 
 _count, _source = _initial()
 
 
 def _tell() -> None:
-    _kernels.set_default_threads(_count, _source in ("affinity", "cgroup"))
+    _kernels.set_default_threads(_count, _source in ("affinity", "cgroup", "torchrun's ranks"))
 
 
 def _in_child() -> None:

@@ -8,23 +8,35 @@ from __future__ import annotations
 from typing import Any
 
 from optcore import _kernels
-from optcore._arrays import Array
 from optcore._specs import RULES, Rule
+
+Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else Plan.step takes of a block
+
+
+def scaled(blocks: list[Block], factor: float) -> list[Block]:
+    """The blocks by which the gradients are taken as if multiplied by `factor`."""
+    return [(t, (x[0] * factor, *x[1:]), *more) for t, x, *more in blocks]
 
 
 class Walk:
     """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
 
-    def __init__(self, rule: Rule, rows: list[tuple[Array | None, ...]], members: list[int], groups: list[int],
-                 steps: list[int], nearest: bool) -> None:
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, members, nearest)
+    def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int],
+                 steps: list[int], nearest: bool, numbers: list[int] | None = None,
+                 tensor: type | None = None) -> None:
+        # The noise of what is narrow goes by the numbers.
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor)
         self.members = members                          # numbers of the tensors
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
         self.all = len(members) == len(steps)
-        self.steps = [steps[i] for i in members]
-        self.taken: int | None = self.steps[0]          # the count of all, while they agree; else None
-        if any(t != self.taken for t in self.steps):
+        self.start([steps[i] for i in members])
+
+    def start(self, steps: list[int]) -> None:
+        """Count on from these counts, one for each tensor."""
+        self.steps = steps
+        self.taken: int | None = steps[0]               # the count of all, while they agree; else None
+        if any(t != self.taken for t in steps):
             self.taken = None
 
     def mine(self, flat: list[Any]) -> list[Any]:

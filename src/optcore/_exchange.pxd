@@ -1,0 +1,103 @@
+# cython: cdivision=True
+# Tensors of a framework as memory, by DLPack's exchange table: some 20 ns each, with no Python object made.
+#
+# Owns the table's layout (dlpack.h, 1.3; its ABI is stable) and which tensors are taken as they stand. What is borrowed
+# is not held: whoever keeps an address asks again before each use. Raises nothing, as _buffers.pxd.
+
+from cpython.object cimport PyObject_TypeCheck, PyTypeObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from optcore._buffers cimport BF16, F16, F32, I8
+
+cdef enum:
+    CPU = 1                     # kDLCPU
+    UNSIGNED = 1                # kDLUInt
+    IEEE = 2                    # kDLFloat
+    BRAIN = 4                   # kDLBfloat
+
+
+cdef struct DLTensor:
+    void* data
+    int32_t device
+    int32_t device_number
+    int32_t ndim
+    uint8_t code
+    uint8_t bits
+    uint16_t lanes
+    int64_t* shape              # both belong to the tensor
+    int64_t* strides            # in elements
+    uint64_t byte_offset
+
+cdef struct Exchange:           # DLPackExchangeAPI
+    uint32_t major
+    uint32_t minor
+    Exchange* previous
+    void* allocator
+    void* managed_from_object
+    void* managed_to_object
+    int (*borrow)(void* x, DLTensor* to) except? -1         # holds no reference; may be NULL
+    void* stream
+
+
+cdef inline Exchange* exchange_of(object kind) except NULL:
+    """The table of a type whose instances are tensors."""
+    if not isinstance(kind, type):
+        raise TypeError(f"tensor: a type is needed, got {kind!r}")
+    cdef Exchange* table = <Exchange*> PyCapsule_GetPointer(kind.__dlpack_c_exchange_api__, "dlpack_exchange_api")
+    if table.major != 1 or table.borrow == NULL:
+        raise TypeError(f"{kind.__name__}: its DLPack exchange table is of another kind than 1.3")
+    return table
+
+
+cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer* b, int formats) noexcept:
+    """Describe x, memory of the CPU in one of these formats, in b; False if it is not such.
+
+    b has no owner, so releasing it does nothing. Its shape and strides (in elements) belong to x.
+    """
+    cdef DLTensor t
+    cdef Py_ssize_t n = 1
+    cdef int k
+    memset(b, 0, sizeof(Py_buffer))
+    if not PyObject_TypeCheck(x, <PyTypeObject*> kind):
+        return False
+    try:
+        table.borrow(<void*> x, &t)
+    except Exception:
+        return False
+    if t.device != CPU or t.lanes != 1:
+        return False
+    if t.code == IEEE and t.bits == 32 and formats & F32:
+        b.format = <char*> "f"
+    elif t.code == IEEE and t.bits == 16 and formats & F16:
+        b.format = <char*> "e"
+    elif t.code == BRAIN and t.bits == 16 and formats & BF16:
+        b.format = <char*> "H"
+    elif t.code == UNSIGNED and t.bits == 8 and formats & I8 and t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1):
+        b.format = <char*> "B"
+    else:
+        return False
+    for k in range(t.ndim):
+        n *= t.shape[k]
+    b.buf = <char*> t.data + t.byte_offset
+    b.itemsize = t.bits // 8
+    b.len = n * b.itemsize
+    b.ndim = t.ndim
+    b.shape = <Py_ssize_t*> t.shape
+    b.strides = <Py_ssize_t*> t.strides
+    return n == 0 or t.data != NULL and not <Py_ssize_t> b.buf & ((4 if b.itemsize == 1 else b.itemsize) - 1)
+
+
+cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b) noexcept:
+    """Whether the same index means the same place in both: shapes, and strides where more than one element lies."""
+    cdef int k
+    if a.ndim != b.ndim:
+        return False
+    for k in range(a.ndim):
+        if a.shape[k] != b.shape[k]:
+            return False
+    for k in range(a.ndim):
+        if a.shape[k] > 1 and a.strides[k] != b.strides[k] and a.len:
+            return False
+    return True

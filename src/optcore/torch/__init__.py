@@ -1,0 +1,86 @@
+"""torch.optim with the step as one walk of the kernels: optcore.torch.AdamW in place of torch.optim.AdamW.
+
+A class here inherits from torch's class of that name, where there is one: constructor, settings, checks, state and
+checkpoints are torch's, only the step is not. Owns how the classes are made from the table; imports torch, which
+optcore itself never does.
+"""
+from __future__ import annotations
+
+import inspect
+
+import torch.optim
+
+from optcore._specs import FAMILIES, Family
+from optcore.torch._backward import step_in_backward
+from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer
+
+UNCOUNTED = ("SGD",)            # classes in whose state torch keeps no "step"
+UNUSED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _describe(family: Family, rival: str) -> str:
+    origin = (f"Drop-in for {rival}: same arguments, defaults, state and checkpoints." if rival
+              else "torch.optim has no such class; arguments as optcore." + family.name + "'s.")
+    extras = ", ".join(f"{k}={v!r}" for k, v in EXTRAS.items())
+    return f"""{family.title}, as one fused walk over all parameters on the CPU.
+
+    {origin} Beside them, as keywords: {extras}.
+
+Parameters
+    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU, of any
+        strides, DTensors too. Updated in place.
+    state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter; where
+        state arrays shall differ, a dict such as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
+    seed: fixes, with the parameter's number and the step, that rounding's noise.
+    nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
+        changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients
+        once more.
+    max_norm: clip by the global norm of the gradients, as torch.nn.utils.clip_grad_norm_ but without changing
+        them; `grad_norm` then holds the norm.
+    clip_value: the step is made as if every element of the gradients had then been brought into
+        -clip_value..clip_value.
+    rounding: of bfloat16 parameters, "stochastic" or "nearest".
+    zero_grads: set the gradients to zero in the same walk.
+    undoable: keep what undo() needs, a copy of parameters and state.
+    num_threads: threads of a step (default: see optcore.get_num_threads).
+    foreach, fused, capturable: taken and kept for checkpoints, without effect: there is one walk, and it is fused.
+    differentiable: True is refused, since autograd does not see the step.
+
+    The keywords above are attributes too, and may be changed between steps.
+
+    >>> import torch, optcore.torch
+    >>> w = torch.nn.Parameter(torch.ones(3))
+    >>> opt = optcore.torch.{family.name}([w], lr=0.1)
+    >>> w.square().sum().backward()
+    >>> opt.step()
+    >>> bool((w < 1).all())
+    True
+"""
+
+
+def _make_class(family: Family) -> type[FusedOptimizer]:
+    theirs = getattr(torch.optim, family.name, None)
+    rival = f"torch.optim.{family.name}" if theirs else ""
+    extras = [inspect.Parameter(k, _KEYWORD, default=v) for k, v in EXTRAS.items()]
+    if theirs:
+        own = list(inspect.signature(theirs.__init__).parameters.values())
+        bases: tuple[type, ...] = (FusedOptimizer, theirs)
+    else:
+        place = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        own = [inspect.Parameter("self", place), inspect.Parameter("params", place),
+               *(inspect.Parameter(k, place, default=v) for k, v in family.settings.items()),
+               *(inspect.Parameter(k, _KEYWORD, default=v) for k, v in UNUSED.items())]
+        bases = (LookaheadOptimizer if family.name == "NesterovClassical" else TabledOptimizer,)
+    made = type(family.name, bases, {
+        "family": family, "rival": rival, "counted": family.name not in UNCOUNTED,
+        "__doc__": _describe(family, rival), "__module__": __name__})
+    made.__signature__ = inspect.Signature([*own[1:], *extras])  # type: ignore[attr-defined]
+    return made
+
+
+for _family in FAMILIES.values():
+    globals()[_family.name] = _make_class(_family)
+del _family
+
+__all__ = ["FusedOptimizer", "step_in_backward", *FAMILIES]

@@ -1,0 +1,208 @@
+"""The parameters of a step as the kernels hold them: rows of tensors, their counts of steps, the walks.
+
+Owns how torch's state (a dict for each parameter, keys and meaning as torch.optim's) becomes the kernels' rows. A
+layout is kept from step to step while every tensor in it is the one that the optimizer would find.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from operator import is_
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from optcore._scalars import asgd_eta_mu, nadam_mu_product
+from optcore._specs import RULES, Family, Rule
+from optcore._walks import Walk
+from optcore.torch import _tensors
+
+
+def _mu_product(g: Mapping[str, Any], t: int) -> dict[str, float]:
+    return {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))}
+
+
+def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
+    lr = g["lr"](t + 1) if callable(g["lr"]) else g["lr"]
+    eta, mu = asgd_eta_mu(t + 1, float(lr), float(g["lambd"]), float(g["alpha"]), float(g["t0"]))
+    return {"eta": eta, "mu": mu}
+
+
+# What torch carries from step to step in the state, and the table computes from settings and count: by class, the
+# numbers of a group after t steps.
+DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
+Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
+
+
+def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
+    """All values of the state (of these parameters only), in order."""
+    dicts: Iterable[Any] = state.values() if params is None else [state.get(p, {}) for p in params]
+    return list(chain.from_iterable(map(dict.values, dicts)))
+
+
+def same(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(map(is_, a, b))
+
+
+class Layout:
+    """What one step of these groups needs; makes the state that is missing.
+
+    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. form: gives the
+    storage format of a parameter's state array by its key. counted: whether the class keeps "step" in its state.
+    nearest: bfloat16 parameters are rounded to nearest. before: the layout that this one replaces; it knows counts
+    that the state does not. begin: the number of the first parameter, None if the groups hold the optimizer's all.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
+                 names: list[str], family: Family, form: Callable[[str, Any], str], counted: bool, nearest: bool,
+                 before: Layout | None, begin: int | None) -> None:
+        self.params, self.names, self.whole = params, names, begin is None
+        self.derived = DERIVED.get(family.name)
+        self.known = b""
+        self.counts: npt.NDArray[np.float32]
+        self.members: list[int] = []                    # numbers of the parameters that take part
+        self.group_of: list[int] = []                   # and for each the number of its group
+        self.rows: list[tuple[Tensor, ...]] = []        # and (p, state...)
+        self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes, and what is stepped in their place
+        kept = {} if before is None else dict(
+            zip(map(id, before.mine(before.params)), before.counts.tolist(), strict=True))
+        counts: list[int] = []
+        gathered: dict[str, tuple[Rule, list[tuple[Tensor, ...]], list[int], list[int]]] = {}
+        i = 0
+        for number, (group, name) in enumerate(zip(groups, names, strict=True)):
+            rule = RULES[name]
+            first = {key: float(group.get(family.fill.get(key, ""), 0.0)) for key in rule.keys}
+            for p in group["params"]:
+                # As torch: no state before the first gradient.
+                if grads[i] is not None or state.get(p) or not rule.keys and id(p) in kept:
+                    entry = state[p] if rule.keys else state.get(p, {})
+                    counts.append(_count(entry, rule, int(kept.get(id(p), 0))))
+                    self.rows.append(self._row(p, entry, rule, first, form))
+                    _, rows, members, where = gathered.setdefault(rule.kernel, (rule, [], [], []))
+                    rows.append(self.rows[-1])
+                    members.append(len(self.members))
+                    where.append(number)
+                    self.group_of.append(number)
+                    self.members.append(i)
+                i += 1
+        inside = set(self.members)
+        self.outside = [i for i in range(len(params)) if i not in inside]
+        # torch keeps the count of each parameter in a tensor; these are parts of one, so that one addition serves all.
+        together = torch.tensor(counts, dtype=torch.float32)
+        self.counts = together.numpy()
+        carried: dict[str, Tensor] = {}                 # the derived state, likewise
+        for k, i in enumerate(self.members):
+            entry = state.get(params[i])
+            if entry and counted:
+                entry["step"] = together[k]
+            for key in self.derived(groups[self.group_of[k]], 0) if self.derived else ():
+                if key not in carried:
+                    carried[key] = torch.empty(len(counts), dtype=torch.float32)
+                entry[key] = carried[key][k]
+        self.carried = {key: t.numpy() for key, t in carried.items()}
+        self.derive(groups)
+        self.walks = [Walk(*x, counts, nearest, [(begin or 0) + self.members[k] for k in x[2]], torch.Tensor)
+                      for x in gathered.values()]
+        self.entries = entries(state, None if self.whole else params)
+        self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
+
+    def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float],
+             form: Callable[[str, Any], str]) -> tuple[Tensor, ...]:
+        mine = _tensors.local(p)
+        if not _tensors.dense(mine):
+            self.detours.append((mine, mine.contiguous()))
+            mine = self.detours[-1][1]
+        row = [mine]
+        for key in rule.keys:
+            if entry.get(key) is None:
+                entry[key] = _tensors.state_of(p, first[key], form(key, p))
+            share = _tensors.local(entry[key])
+            if form(key, p) == "int8":
+                row.append(_tensors.check_codes(key, share, mine))
+                continue
+            dtype = getattr(torch, form(key, p))
+            if share.shape != mine.shape:
+                raise ValueError(f"state {key!r} has shape {tuple(share.shape)}, its parameter has {tuple(mine.shape)}")
+            fitting = _tensors.placed_as(share, mine, dtype)
+            if fitting is not share and share is entry[key]:
+                entry[key] = fitting
+            elif fitting is not share:
+                raise TypeError(f"state {key!r} is a distributed tensor of {share.dtype} with strides "
+                                f"{share.stride()}; {dtype} with {mine.stride()} is needed")
+            row.append(fitting)
+        return tuple(row)
+
+    def fits(self, params: list[Any], grads: list[Any], state: Any, names: list[str]) -> bool:
+        """Whether a step of these would find the tensors that this layout holds."""
+        return (names == self.names and same(params, self.params)
+                and not any(grads[i] is not None for i in self.outside)
+                and (self.direct or all(map(self._still, self.mine(params), self.rows)))
+                and same(entries(state, None if self.whole else params), self.entries))
+
+    def _still(self, p: Any, row: tuple[Tensor, ...]) -> bool:
+        """Whether what is stepped for p can go on being it."""
+        mine = _tensors.local(p)
+        return mine is row[0] or mine.shape == row[0].shape and any(q is mine for q, _ in self.detours)
+
+    def mine(self, flat: list[Any]) -> list[Any]:
+        return flat if not self.outside else [flat[i] for i in self.members]
+
+    def recount(self) -> None:
+        """Let the walks know counts that were changed from outside, as when a checkpoint is read into the tensors."""
+        if self.counts.tobytes() == self.known:
+            return
+        for walk in self.walks:
+            now = self.counts if walk.all else self.counts[walk.members]
+            if not (now == (walk.steps if walk.taken is None else walk.taken)).all():
+                walk.start([int(n) for n in now])
+
+    def note(self) -> None:
+        """Remember the counts as they are now."""
+        self.known = self.counts.tobytes()
+
+    def count(self, walk: Walk, stepped: int, flat: list[Any]) -> None:
+        """Take note that a walk was made in which `stepped` tensors took part."""
+        walk.count(stepped, flat)
+        if walk.all and stepped == len(walk.members):
+            self.counts += np.float32(1)
+        else:
+            self.counts[[i for i in walk.members if flat[i] is not None]] += np.float32(1)
+
+    def derive(self, groups: list[dict[str, Any]]) -> None:
+        """Bring the state that the step does not need, but torch would, up to date."""
+        if self.derived is None:
+            return
+        known: dict[tuple[int, int], dict[str, float]] = {}
+        for at in zip(self.group_of, self.counts.astype(int).tolist(), strict=True):
+            if at not in known:
+                known[at] = self.derived(groups[at[0]], at[1])
+        for key, values in self.carried.items():
+            values[...] = [known[at][key] for at in zip(self.group_of, self.counts.astype(int).tolist(), strict=True)]
+
+    def gather(self) -> None:
+        """Bring what is stepped in place of parameters with holes up to date."""
+        for p, stepped in self.detours:
+            stepped.copy_(p)
+
+    def scatter(self) -> None:
+        """Write it back."""
+        for p, stepped in self.detours:
+            p.copy_(stepped)
+
+    def copy(self) -> Copies:
+        """All that a step writes, with copies."""
+        written = [t for row in self.rows for t in row] + [p for p, _ in self.detours]
+        return [(t, t.detach().clone()) for t in [*written, torch.from_numpy(self.counts)]]
+
+
+def _count(entry: Mapping[str, Any], rule: Rule, kept: int) -> int:
+    """How many steps a parameter with this state has taken."""
+    if "step" in entry:
+        return int(entry["step"])
+    if not rule.keys:
+        return kept
+    # As in torch, steps count from the first state on; state without a count has seen one step at least.
+    return max(kept, 1) if any(entry.get(key) is not None for key in rule.keys) else 0

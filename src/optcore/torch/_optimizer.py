@@ -1,0 +1,389 @@
+"""What all classes of optcore.torch share: torch's Optimizer, with a step that is one walk of the kernels.
+
+Owns the step and the settings that torch does not have. Which rule a group means and its scalars come from _specs.py
+by way of _walks.py; what the kernels hold between steps is in _layout.py. A step checks everything before its first
+change.
+"""
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, wraps
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from optcore import _arrays, _threads
+from optcore._optimizer import MAX_NORM, NONFINITE, SMALL
+from optcore._settings import CLIP_VALUE, MOMENTUM, explain, number, whole
+from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family
+from optcore._walks import scaled
+from optcore.torch import _tensors
+from optcore.torch._layout import Copies, Layout
+
+ROUNDING = ("stochastic", "nearest")        # of bfloat16 parameters
+# Keyword arguments beside torch's, with their defaults; attributes of the same names.
+EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
+                          "clip_value": None, "rounding": "stochastic", "zero_grads": False, "undoable": False,
+                          "num_threads": None}
+
+
+@cache
+def _tell_threads() -> None:
+    """Say once, on the first rank, how many threads a step has, where torchrun's variable says something else."""
+    told, chosen = os.environ.get("OMP_NUM_THREADS"), _threads.get_num_threads()
+    if "LOCAL_WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") == "0" and told not in (None, str(chosen)):
+        logging.getLogger("optcore").warning(
+            "optimizer steps use %d threads on each rank (%s), not OMP_NUM_THREADS=%s; OPTCORE_NUM_THREADS changes it",
+            chosen, _threads.source(), told)
+
+
+class FusedOptimizer(torch.optim.Optimizer):
+    """What all classes of optcore.torch share. Not used by itself; see optcore.torch.Adam and its siblings."""
+
+    family: ClassVar[Family]
+    rival: ClassVar[str] = ""                   # torch's own class, where it has one
+    counted: ClassVar[bool] = True              # whether torch keeps "step" in the state of this class
+    _step_supports_amp_scaling = True           # GradScaler leaves unscaling and skipping to step()
+
+    state_dtype: str | Mapping[str, str]
+    seed: int
+    nonfinite: str
+    max_norm: float | None
+    clip_value: float | None
+    rounding: str
+    zero_grads: bool
+    undoable: bool
+    num_threads: int | None
+    skipped: int                                # steps left out for an infinity or NaN
+    grad_norm: float | None                     # of the last step that needed it
+
+    def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
+        extras = {k: settings.pop(k, default) for k, default in EXTRAS.items()}
+        if extras["nonfinite"] not in NONFINITE:
+            raise ValueError(f"nonfinite={extras['nonfinite']!r}: it must be {' or '.join(NONFINITE)}")
+        if extras["rounding"] not in ROUNDING:
+            raise ValueError(f"rounding={extras['rounding']!r}: it must be {' or '.join(ROUNDING)}")
+        whole("seed", extras["seed"], least=0)
+        self.__dict__.update(extras, skipped=0, grad_norm=None)
+        self._check_extras()
+        self._forms = self._formats()
+        self._layouts: dict[Any, Layout] = {}
+        self._before: Copies | None = None
+        super().__init__(params, *args, **settings)
+        _tell_threads()
+        for group in self.param_groups:         # what torch's constructor made already (Adagrad) in our formats
+            for p in group["params"]:
+                for key in self.state.get(p, {}).keys() & self._forms.keys():
+                    value = float(group.get(self.family.fill.get(key, ""), 0.0))
+                    self.state[p][key] = _tensors.state_of(p, value, self._form(key, p))
+        if self.defaults.get("differentiable"):
+            raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
+
+    def _check_extras(self) -> int:
+        if self.max_norm is not None:
+            explain({"max_norm": self.max_norm}, (MAX_NORM,))
+        if self.clip_value is not None:
+            explain({"clip_value": self.clip_value}, (CLIP_VALUE,))
+        return 0 if self.num_threads is None else _threads.checked(self.num_threads)
+
+    def _formats(self) -> dict[str, str]:
+        """The storage format of each state array, by torch's name."""
+        keys, wanted = self.family.keys(), self.state_dtype
+        if not isinstance(wanted, Mapping):
+            wanted = dict.fromkeys(keys, wanted)
+        for key, form in wanted.items():
+            if key not in keys:
+                raise ValueError(f"state_dtype: {key!r} is no state of {type(self).__name__}; it has {', '.join(keys)}")
+            if form not in _arrays.STATE:
+                raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
+        return {**dict.fromkeys(keys, "float32"), **wanted}
+
+    def _form(self, key: str, p: Any) -> str:
+        """The storage format of a parameter's state array: as asked, but that small and sensitive ones are not int8."""
+        exact = p.numel() < SMALL or isinstance(self.state_dtype, str) and key in SENSITIVE_STATE
+        return "float32" if self._forms[key] == "int8" and exact else self._forms[key]
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's; refuses parameters that the kernels cannot step, and then adds nothing."""
+        super().add_param_group(param_group)
+        try:
+            for k, p in enumerate(self.param_groups[-1]["params"]):
+                _tensors.check_parameter(self._label(len(self.param_groups) - 1, k), p, self.rival)
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    def _label(self, group: int, k: int) -> str:
+        names = self.param_groups[group].get("param_names")
+        return f"params[{names[k]!r}]" if names else f"param_groups[{group}]['params'][{k}]"
+
+    # -------------------------------------------------------------------------------------------- the step
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient, in place, in one walk.
+
+        closure: computes the loss and the gradients first, with grad mode on; its value is returned.
+        Raises TypeError, ValueError or RuntimeError, naming the tensor or setting, before anything is changed.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._update(self.param_groups, None)
+        return loss
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """torch's wrapper of step(), for hooks and the profiler; past it where neither is there: it takes 5 us."""
+        theirs = torch.optim.Optimizer.profile_hook_step(func)
+
+        @wraps(func)
+        def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if (self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _global_optimizer_pre_hooks
+                    or _global_optimizer_post_hooks or torch.autograd._profiler_enabled()):  # type: ignore[attr-defined]
+                return theirs(self, *args, **kwargs)
+            return func(self, *args, **kwargs)
+
+        return step
+
+    def _pick(self, group: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        if group.get("decoupled_weight_decay") and self.family.name == "Adam":
+            return FAMILIES["AdamW"].pick(group)        # torch's AdamW is its Adam with this flag
+        return self.family.pick(group)
+
+    def _update(self, groups: list[dict[str, Any]], only: Any) -> None:
+        """Step the parameters of these groups. only: None for all of the optimizer's, or the one that they hold."""
+        params = [p for group in groups for p in group["params"]]
+        grads = [p.grad for p in params]
+        if not any(g is not None for g in grads):
+            return
+        threads = self._check_extras()
+        if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
+            self.skipped += 1
+            return
+        meant = [self._pick(group) for group in groups]
+        layout = self._layouts.get(only)
+        if layout is not None and layout.fits(params, grads, self.state, [name for name, _ in meant]):
+            flat = layout.mine(grads)
+            if layout.direct and _tensors.direct(flat) and self._walk(layout, groups, meant, flat, flat, threads):
+                return
+        with torch.no_grad():
+            self._update_slowly(layout, groups, params, grads, meant, threads, only)
+
+    def _update_slowly(self, layout: Layout | None, groups: list[dict[str, Any]], params: list[Any], grads: list[Any],
+                       meant: list[tuple[str, tuple[Any, ...]]], threads: int, only: Any) -> None:
+        """The step where gradients have to be converted, or there is no layout that fits."""
+        names = [name for name, _ in meant]
+        if layout is not None and layout.fits(params, grads, self.state, names):
+            flat = layout.mine(grads)
+            if self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
+                return
+        # The first step, or a tensor is not where it was. All is checked before there is state to see.
+        self._check_all(groups, grads)
+        for group, (name, values) in zip(groups, meant, strict=True):
+            explain(group, self.family.domains)
+            RULES[name].scalars(1, *values)
+        begin = None if only is None else next(k for k, p in enumerate(
+            p for group in self.param_groups for p in group["params"]) if p is only)
+        layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._form,
+                                              self.counted, self.rounding == "nearest", layout, begin)
+        flat = layout.mine(grads)
+        if not self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
+            raise ValueError("a gradient overlaps a parameter, a state array or, with zero_grads, another gradient "
+                             "in memory; what is written must stand alone")
+
+    def _alone(self, p: Any) -> list[dict[str, Any]]:
+        """A list of one group that holds p only, with the settings that p has now."""
+        group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
+        return [{**group, "params": [p]}]
+
+    def _walk(self, layout: Layout, groups: list[dict[str, Any]], meant: list[tuple[str, tuple[Any, ...]]],
+              grads: list[Any], flat: list[Any], threads: int) -> bool:
+        """Make the step with gradients `flat`, which stand for `grads`; False, with nothing changed, if one of them
+        is not usable or a tensor of the layout has moved."""
+        layout.recount()
+        calls = [(walk, *walk.blocks(meant, flat)) for walk in layout.walks]
+        scale = getattr(self, "grad_scale", None)
+        factor = 1.0 if scale is None else 1.0 / float(scale)
+        if len(calls) > 1 and not all(walk.plan.usable(walk.mine(flat), self.zero_grads) for walk, _, _ in calls):
+            return False                        # a refusal by the second walk would come after the first one's work
+        if self.max_norm is not None or self.nonfinite != "propagate":
+            sums = [walk.plan.squares(walk.mine(flat), threads) for walk in layout.walks]
+            if None in sums:
+                return False
+            self.grad_norm = norm = factor * math.sqrt(math.fsum(x for x in sums if x is not None))
+            if not math.isfinite(norm) and self.nonfinite != "propagate":
+                self._nonfinite(layout, grads)
+                return True
+            if self.max_norm is not None:
+                ratio = self.max_norm / (norm + 1e-6)
+                factor *= 1.0 if ratio > 1.0 else ratio         # not min(): as in torch, a NaN reaches every one
+        layout.gather()
+        before = layout.copy() if self.undoable else None
+        total = 0
+        for walk, blocks, which in calls:
+            blocks = blocks if factor == 1.0 else scaled(blocks, factor)
+            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, self.zero_grads,
+                                     math.inf if self.clip_value is None else self.clip_value)
+            if stepped < 0:
+                return False
+            total += stepped
+            layout.count(walk, stepped, flat)
+        self._before = before
+        layout.note()
+        layout.derive(groups)
+        layout.scatter()
+        written = layout.mine(layout.params)
+        if total < len(written):
+            written = [p for p, g in zip(written, grads, strict=True) if g is not None]
+        if self.zero_grads:
+            for g, used in zip(grads, flat, strict=True):
+                if g is not used:
+                    g.zero_()
+            written = [*written, *(g for g in grads if g is not None)]
+        torch.autograd.graph.increment_version(written)
+        return True
+
+    def _checked(self, layout: Layout, grads: list[Any]) -> list[Any]:
+        """The gradients, each in the memory order of its parameter, or the error that names the first that cannot be
+        read."""
+        flat = []
+        for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
+            if g is not None:
+                label = f"the gradient of {self._name_of(p)}"
+                _tensors.check_gradient(label, g, p, self.family.name, self.rival)
+                if hasattr(g, "placements") and g.placements != p.placements:
+                    g = g.redistribute(p.device_mesh, p.placements)
+                g = _tensors.placed_as(_tensors.local(g), layout.rows[k][0])
+            flat.append(g)
+        return flat
+
+    def _check_all(self, groups: list[dict[str, Any]], grads: list[Any]) -> None:
+        """Refuse, before there is state to see, whatever cannot be stepped."""
+        params = [p for group in groups for p in group["params"]]
+        for p, g in zip(params, grads, strict=True):
+            if g is not None:
+                name = self._name_of(p)
+                _tensors.check_parameter(name, p, self.rival)
+                _tensors.check_gradient(f"the gradient of {name}", g, p, self.family.name, self.rival)
+        seen: set[int] = set()
+        for p in params:
+            if id(p) in seen:
+                raise ValueError(f"{self._name_of(p)} occurs twice; what is updated in place must stand alone")
+            seen.add(id(p))
+
+    def _name_of(self, p: Any) -> str:
+        return next(self._label(n, k) for n, group in enumerate(self.param_groups)
+                    for k, q in enumerate(group["params"]) if q is p)
+
+    def _nonfinite(self, layout: Layout, grads: list[Any]) -> None:
+        """Skip this step, or raise the error that names the first infinity or NaN."""
+        if self.nonfinite == "raise":
+            for p, g in zip(layout.mine(layout.params), grads, strict=True):
+                if g is not None and not (good := torch.isfinite(_tensors.local(g))).all():
+                    at = tuple((~good).nonzero()[0].tolist())
+                    raise FloatingPointError(f"the gradient of {self._name_of(p)} is {_tensors.local(g)[at].item()} "
+                                             f"at index {at}; nothing was changed")
+        self.skipped += 1
+        self._before = None                     # undo() takes back the last step asked for, not one before it
+        if self.zero_grads:
+            torch._foreach_zero_([g for g in grads if g is not None])
+
+    def undo(self) -> None:
+        """Take back the last step, to the bit: parameters, state and counts are what they were before it.
+
+        Raises RuntimeError if the last step was not made with undoable=True, or has been taken back.
+        """
+        if self._before is None:
+            raise RuntimeError("undo: the last step was not made with undoable=True, or has been taken back")
+        with torch.no_grad():
+            for t, copy in self._before:
+                t.copy_(copy)
+        self._before = None
+
+    # ------------------------------------------------------------------------------------------- the state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's: takes over settings and state that an optimizer of this class or of torch's gave.
+
+        State of another format than this optimizer keeps is converted at the next step, bfloat16 to nearest.
+        """
+        given: list[dict[str, Any]] = []
+        handle = self.register_load_state_dict_pre_hook(lambda _, d: given.append(d))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        # torch casts state to the parameter's dtype and shares "step" with the dict. Here both are copied as they are.
+        numbers = [k for group in given[0]["param_groups"] for k in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for n, p in zip(numbers, params, strict=True):
+            for key, value in given[0]["state"].get(n, {}).items():
+                if isinstance(value, Tensor):
+                    self.state[p][key] = value.detach().clone(memory_format=torch.preserve_format)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = (*EXTRAS, "skipped", "grad_norm", "_forms")
+        return {**super().__getstate__(), **{k: self.__dict__[k] for k in kept}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._layouts, self._before = {}, None
+
+
+class TabledOptimizer(FusedOptimizer):
+    """A class that torch does not have: the constructor follows from the table."""
+
+    def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
+        extras = {k: settings.pop(k) for k in EXTRAS if k in settings}
+        bound = inspect.signature(type(self)).bind(params, *args, **settings)
+        bound.apply_defaults()
+        defaults = {k: v for k, v in bound.arguments.items() if k not in ("params", *EXTRAS)}
+        name, values = self.family.pick(defaults)
+        explain(defaults, self.family.domains)
+        RULES[name].scalars(1, *values)
+        super().__init__(params, defaults, **extras)
+
+
+class LookaheadOptimizer(TabledOptimizer):
+    """Adds the way to the point at which classical Nesterov takes its gradient."""
+
+    _ahead = False
+
+    @contextmanager
+    def lookahead(self) -> Iterator[None]:
+        """Within it the parameters are p + momentum * velocity; after it they are what they were, to the bit.
+
+        with opt.lookahead():
+            loss(model).backward()
+        opt.step()
+        """
+        if self._ahead:
+            raise RuntimeError("lookahead() is already entered")
+        moving = [(p, self.state[p]["velocity"], number(MOMENTUM, group["momentum"], int(self.state[p]["step"]) + 1))
+                  for group in self.param_groups for p in group["params"] if self.state.get(p)]
+        with torch.no_grad():
+            saved = [p.clone() for p, _, _ in moving]
+            for p, velocity, momentum in moving:
+                p += velocity.float() * momentum
+        self._ahead = True
+        try:
+            yield
+        finally:
+            self._ahead = False
+            with torch.no_grad():
+                for (p, _, _), before in zip(moving, saved, strict=True):
+                    p.copy_(before)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """As the others'; not inside lookahead()."""
+        if self._ahead:
+            raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
+        return super().step(closure)

@@ -1,0 +1,100 @@
+"""torch tensors as memory: what is taken, what is converted, what is refused and why.
+
+Owns every message about a tensor. A parameter is stepped where it lies, whatever the order of its strides, as long as
+they leave no hole; one with holes is stepped in a copy and written back. A gradient is read where it lies if its
+strides are the parameter's; else it is copied to them, never read in storage order.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optcore import _arrays
+
+PARAMETER = tuple(getattr(torch, form) for form in _arrays.PARAMETER)
+GRADIENT = tuple(getattr(torch, form) for form in _arrays.GRADIENT)
+NONE: type = type(None)
+PLAIN = {Tensor, torch.nn.Parameter, NONE}              # types that are their own memory
+
+
+def direct(tensors: list[Any]) -> bool:
+    """Whether all are None or tensors whose numbers stand in their memory as they are."""
+    kinds = set(map(type, tensors))
+    if kinds <= PLAIN:
+        return not any(map(Tensor.is_neg, [t for t in tensors if t is not None] if NONE in kinds else tensors))
+    return False
+
+
+def local(t: Any) -> Any:
+    """This process's share of a distributed tensor, any other tensor as it is. Wants grad mode off."""
+    if type(t) in PLAIN or not hasattr(t, "to_local"):
+        return t
+    mine = t.to_local()
+    return mine.wait() if hasattr(mine, "wait") else mine
+
+
+def dense(t: Tensor) -> bool:
+    """Whether the elements lie without holes and without overlap, in any order: only then are strides preserved."""
+    return bool(t.is_contiguous()) or torch.empty_like(t, memory_format=torch.preserve_format).stride() == t.stride()
+
+
+def alike(t: Tensor, like: Tensor) -> bool:
+    """Whether the strides agree, where there is more than one element."""
+    return t.stride() == like.stride() or all(
+        a == b or n == 1 for a, b, n in zip(t.stride(), like.stride(), t.shape, strict=True))
+
+
+def placed_as(t: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """t with the strides of `like`, which is dense, and this dtype; t itself if it has them."""
+    dtype = dtype or t.dtype
+    if t.dtype == dtype and alike(t, like) and not t.is_neg():
+        return t
+    return torch.empty_like(like, dtype=dtype, requires_grad=False).copy_(t)
+
+
+def state_of(p: Any, value: float, form: str) -> Tensor:
+    """A state array for p, filled with value: distributed as p is, but for int8, which is of this process's share."""
+    if form == "int8":              # only the shape is asked of the array that stands for p
+        stand_in = np.broadcast_to(np.float32(0), local(p).shape)
+        return torch.from_numpy(_arrays.allocate(stand_in, value, form))
+    return torch.full_like(p, value, dtype=getattr(torch, form), requires_grad=False,
+                           memory_format=torch.preserve_format)
+
+
+def check_codes(key: str, codes: Tensor, p: Tensor) -> Tensor:
+    """8-bit state that fits p, or the error that says what does."""
+    needed = _arrays.shape_of("int8", tuple(p.shape))
+    if codes.dtype != torch.uint8 or tuple(codes.shape) != needed:
+        raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; under state_dtype=\"int8\" "
+                        f"torch.uint8 of shape {needed} is needed")
+    return codes
+
+
+def check_parameter(label: str, p: Any, rival: str) -> None:
+    """Refuse a parameter that the kernels cannot step. rival: the class of torch.optim that can, or ''."""
+    instead = f", or use {rival}" if rival else ""
+    if p.device.type != "cpu":
+        raise ValueError(f"{label} is on {p.device}: optcore steps memory of the CPU; move it there{instead}")
+    if p.layout != torch.strided:
+        raise ValueError(f"{label} has layout {p.layout}, torch.strided is needed")
+    if p.is_complex():
+        raise TypeError(f"{label} is {p.dtype}: give the optimizer torch.view_as_real of it{instead}")
+    if p.dtype not in PARAMETER:
+        known = " or ".join(map(str, PARAMETER))
+        raise TypeError(f"{label} is {p.dtype}, {known} is needed: module.float() converts a module{instead}")
+
+
+def check_gradient(label: str, g: Any, p: Any, rule: str, rival: str) -> None:
+    """Refuse a gradient that the kernels cannot read."""
+    if g.layout != torch.strided:
+        instead = "torch.optim.SparseAdam" if rule.startswith("Adam") else rival or "sparse=False in the layer"
+        raise RuntimeError(f"{label}: {rule} does not support sparse gradients here; use {instead}")
+    if g.device.type != "cpu":
+        raise ValueError(f"{label} is on {g.device}: optcore steps memory of the CPU")
+    if g.dtype not in GRADIENT:
+        raise TypeError(f"{label} is {g.dtype}, {' or '.join(map(str, GRADIENT))} is needed")
+    if g.shape != p.shape:
+        raise ValueError(f"{label} has shape {tuple(g.shape)}, its parameter has {tuple(p.shape)}")
