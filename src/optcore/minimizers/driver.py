@@ -1,0 +1,149 @@
+"""minimize() and each method as a function: SciPy's arguments and SciPy's result around a Minimizer.
+
+Owns the calls of the objective: its forms (jac a function, True, or absent), copies handed out, counts, callbacks.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from optcore.minimizers.minimizer import STOPPED, Minimizer
+from optcore.minimizers.options import METHODS
+from optcore.minimizers.vectors import Vector
+
+
+class Objective:
+    """fun and jac in any of SciPy's forms, counted."""
+
+    def __init__(self, fun: Any, jac: Any, args: tuple[Any, ...]) -> None:
+        if not callable(fun):
+            raise TypeError(f"fun: a function is needed, got {type(fun).__name__}")
+        if not (callable(jac) or jac is True or jac is None or jac is False or jac in ("2-point", "3-point")):
+            raise ValueError(f"jac={jac!r}: a function is needed, or True, None, '2-point', '3-point'")
+        self.fun, self.jac, self.args = fun, jac, args
+        self.nfev = self.njev = 0
+
+    def value(self, x: Vector) -> Any:
+        self.nfev += 1
+        return self.fun(np.copy(x), *self.args)
+
+    def gradient(self, x: Vector) -> Any:
+        """Of an x where the value is known too, or not."""
+        return self.both(x)[1] if not callable(self.jac) else self._counted_jac(x)
+
+    def _counted_jac(self, x: Vector) -> Any:
+        self.njev += 1
+        return self.jac(np.copy(x), *self.args)
+
+    def both(self, x: Vector) -> tuple[Any, Any]:
+        """The value and the gradient at x."""
+        f = self.value(x)
+        if callable(self.jac):
+            return f, self._counted_jac(x)
+        if self.jac is True:
+            self.njev += 1
+            try:
+                f, g = f
+            except (TypeError, ValueError):
+                raise TypeError("fun: with jac=True it must return its value and its gradient") from None
+            return f, g
+        return f, self._differences(x, f)
+
+    def _differences(self, x: Vector, f: Any) -> Vector:
+        """The gradient by differences: the step balances the rounding of fun against its curvature."""
+        central = self.jac == "3-point"
+        eps = np.finfo(x.dtype).eps
+        steps = eps ** (1 / 3 if central else 1 / 2) * np.maximum(1.0, np.abs(x)) * np.where(x < 0, -1, 1)
+        g = np.empty(x.size)
+        self.njev += 1
+        for i in range(x.size):
+            ahead, behind = np.copy(x), np.copy(x)
+            ahead[i] += steps[i]
+            behind[i] -= steps[i] if central else 0
+            low = self.value(behind) if central else f
+            g[i] = (float(self.value(ahead)) - float(low)) / (float(ahead[i]) - float(behind[i]))
+        return g
+
+
+def _reporter(callback: Any) -> Callable[[Minimizer], None]:
+    """Calls callback as SciPy does: with intermediate_result= if that is its only parameter, else with x."""
+    if callback is None:
+        return lambda m: None
+    if not callable(callback):
+        raise TypeError(f"callback: a function is needed, got {type(callback).__name__}")
+    from scipy.optimize import OptimizeResult
+
+    def result(m: Minimizer) -> Any:
+        return OptimizeResult(x=np.copy(m.x), fun=m.fun, jac=np.copy(m.jac), nit=m.nit, nfev=m.nfev)
+
+    try:
+        names = set(inspect.signature(callback).parameters)
+    except (TypeError, ValueError):
+        names = set()
+    if names == {"intermediate_result"}:
+        return lambda m: callback(intermediate_result=result(m))
+    if hasattr(callback, "stop_iteration"):             # scipy.optimize.minimize has wrapped it: it takes a result
+        return lambda m: callback(result(m))
+    return lambda m: callback(np.copy(m.x))
+
+
+def _run(method: str, fun: Any, x0: Any, args: Any, jac: Any, hess: Any, hessp: Any, callback: Any,
+         options: Mapping[str, Any]) -> Any:
+    try:
+        import scipy  # noqa: F401
+    except ImportError as e:
+        raise ImportError("minimize returns SciPy's OptimizeResult: pip install optcore[minimize]") from e
+    args = args if isinstance(args, tuple) else (args,)
+    objective = Objective(fun, jac, args)
+    report = _reporter(callback)
+    m = Minimizer(x0, method, **options)
+    while not m.done:
+        x = m.ask()
+        nit = m.nit
+        m.tell(*objective.both(x))
+        if m.nit > nit:
+            try:
+                report(m)
+            except StopIteration:
+                m.stop(STOPPED, "`callback` raised `StopIteration`.")
+    found = m.result()
+    found.nfev, found.njev = objective.nfev, objective.njev
+    return found
+
+
+def _refuse(bounds: Any, constraints: Any) -> None:
+    if bounds is not None:
+        raise ValueError("bounds: these methods know none; scipy.optimize.minimize(method='L-BFGS-B') does")
+    if constraints is not None and not (isinstance(constraints, Sequence) and len(constraints) == 0):
+        raise ValueError("constraints: these methods know none; scipy.optimize.minimize(method='SLSQP') does")
+
+
+def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any = None, hess: Any = None,
+             hessp: Any = None, bounds: Any = None, constraints: Any = (), tol: float | None = None,
+             callback: Any = None, options: Mapping[str, Any] | None = None) -> Any:
+    """Minimize."""
+    _refuse(bounds, constraints)
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is unknown; there are {', '.join(METHODS)}")
+    chosen = dict(options or {})
+    if tol is not None:
+        for name in METHODS[method].tolerances:
+            chosen.setdefault(name, tol)
+    return _run(method, fun, x0, args, jac, hess, hessp, callback, chosen)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def run(fun: Any, x0: Any, args: Any = (), jac: Any = None, hess: Any = None, hessp: Any = None,
+            bounds: Any = None, constraints: Any = (), callback: Any = None, tol: float | None = None,
+            **options: Any) -> Any:
+        return minimize(fun, x0, args, name, jac, hess, hessp, bounds, constraints, tol, callback, options)
+
+    run.__name__ = run.__qualname__ = name.replace("-", "_")
+    return run
+
+
+lbfgs = _method("lbfgs")
+bfgs = _method("bfgs")
