@@ -5,6 +5,7 @@ Owns the calls of the objective: its forms (jac a function, True, or absent), co
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,24 @@ import numpy as np
 from optcore.minimizers.minimizer import STOPPED, Minimizer
 from optcore.minimizers.options import METHODS
 from optcore.minimizers.vectors import Vector
+
+
+class Lender:
+    """Hands out copies of x. The memory of the last one is used again if nobody has kept it: fresh memory costs more
+    than the copy."""
+
+    def __init__(self) -> None:
+        self._last: Vector = np.empty(0)
+        self._alone = self._holders()
+
+    def _holders(self) -> int:
+        return sys.getrefcount(self._last)
+
+    def copy(self, x: Vector) -> Vector:
+        if self._last.size != x.size or self._holders() > self._alone:
+            self._last = np.empty_like(x)
+        self._last[:] = x
+        return self._last
 
 
 class Objective:
@@ -25,10 +44,11 @@ class Objective:
             raise ValueError(f"jac={jac!r}: a function is needed, or True, None, '2-point', '3-point'")
         self.fun, self.jac, self.args = fun, jac, args
         self.nfev = self.njev = 0
+        self._lender = Lender()
 
     def value(self, x: Vector) -> Any:
         self.nfev += 1
-        return self.fun(np.copy(x), *self.args)
+        return self.fun(self._lender.copy(x), *self.args)
 
     def gradient(self, x: Vector) -> Any:
         """Of an x where the value is known too, or not."""
@@ -36,7 +56,7 @@ class Objective:
 
     def _counted_jac(self, x: Vector) -> Any:
         self.njev += 1
-        return self.jac(np.copy(x), *self.args)
+        return self.jac(self._lender.copy(x), *self.args)
 
     def both(self, x: Vector) -> tuple[Any, Any]:
         """The value and the gradient at x."""
