@@ -101,7 +101,7 @@ class Wolfe:
         low, high = min(self.lo, self.hi), max(self.lo, self.hi)
         if self.trials_left <= 0 or self.step <= 0 or not isfinite(self.step):
             return FAILED
-        if self.bracketed and high - low <= NARROW * high:
+        if self.bracketed and high - low <= NARROW * high or self.step == self.lo:
             return FAILED
         return MORE
 
