@@ -17,10 +17,11 @@ import numpy as np
 
 from optcore.minimizers import vectors
 from optcore.minimizers.lbfgs import CURVATURE
+from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
 
 
-class BFGS:
+class BFGS(Model):
     def __init__(self, n: int, dtype: Any, *, hess_inv0: Vector | None, num_threads: int) -> None:
         self.n, self.num_threads = n, num_threads
         self.unit_first = hess_inv0 is None

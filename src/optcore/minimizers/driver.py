@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from optcore.minimizers.minimizer import STOPPED, Minimizer
-from optcore.minimizers.options import METHODS
+from optcore.minimizers.options import METHODS, Method
 from optcore.minimizers.vectors import Vector
 
 
@@ -50,9 +51,24 @@ class Objective:
         self.nfev += 1
         return self.fun(self._lender.copy(x), *self.args)
 
-    def gradient(self, x: Vector) -> Any:
-        """Of an x where the value is known too, or not."""
-        return self.both(x)[1] if not callable(self.jac) else self._counted_jac(x)
+    def curvature(self, x: Vector, hess: Any, hessp: Any, row: Method) -> dict[str, Any]:
+        """What a minimizer of Newton's kind is told beside the value and the gradient."""
+        if row.curvature is None:
+            return {}
+        if row.curvature == "hess" or hessp is None and hess is not None:
+            return {"hess": lambda: hess(np.copy(x), *self.args)}
+        if hessp is not None:
+            return {"hessp": lambda v: hessp(np.copy(x), v, *self.args)}
+        return {"hessp": lambda v: self._difference(x, v)}
+
+    def _difference(self, x: Vector, v: Vector) -> Vector:
+        """H v by a central difference of gradients."""
+        size = np.finfo(np.float64).eps ** (1 / 3) * (1 + np.abs(x).max()) / np.abs(v).max()
+        ahead, behind = (np.asarray(self._gradient(x + s * v), np.float64) for s in (size, -size))
+        return (ahead - behind) / (2 * size)
+
+    def _gradient(self, x: Vector) -> Any:
+        return self._counted_jac(x) if callable(self.jac) else self.both(x)[1]
 
     def _counted_jac(self, x: Vector) -> Any:
         self.njev += 1
@@ -119,11 +135,19 @@ def _run(method: str, fun: Any, x0: Any, args: Any, jac: Any, hess: Any, hessp: 
     args = args if isinstance(args, tuple) else (args,)
     objective = Objective(fun, jac, args)
     report = _reporter(callback)
+    row = METHODS[method]
+    for name, given in (("hess", hess), ("hessp", hessp)):
+        if given is not None and not callable(given):
+            raise TypeError(f"{name}: a function is needed, got {type(given).__name__}")
+        if given is not None and row.curvature is None:
+            warnings.warn(f"{method} does not use {name}", RuntimeWarning, stacklevel=3)
+    if row.curvature == "hess" and hess is None:
+        raise ValueError(f"hess: {method} needs the Hessian; newton-cg and lbfgs do without")
     m = Minimizer(x0, method, **options)
     while not m.done:
         x = m.ask()
         nit = m.nit
-        m.tell(*objective.both(x))
+        m.tell(*objective.both(x), **objective.curvature(x, hess, hessp, row))
         if m.nit > nit:
             try:
                 report(m)
@@ -167,3 +191,5 @@ def _method(name: str) -> Callable[..., Any]:
 
 lbfgs = _method("lbfgs")
 bfgs = _method("bfgs")
+newton = _method("newton")
+newton_cg = _method("newton-cg")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from optcore.minimizers import vectors
+from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
 
 # A pair is kept if s.y exceeds this share of |s| |y|: below, it is rounding or no curvature at all.
@@ -32,11 +33,10 @@ def upper_solve(r: Vector, b: Vector) -> Vector:
     return x
 
 
-class LBFGS:
+class LBFGS(Model):
     def __init__(self, n: int, dtype: Any, *, maxcor: int, num_threads: int) -> None:
         self.n, self.maxcor, self.num_threads = n, maxcor, num_threads
         # One pair more than is used: the new one is made in the spare rows, and may turn out unfit.
-        self.unit_first = True
         self.s = vectors.rows(maxcor + 1, n, dtype)
         self.y = vectors.rows(maxcor + 1, n, dtype)
         self.reset()
@@ -51,7 +51,7 @@ class LBFGS:
         self.skipped = 0
 
     @property
-    def empty(self) -> bool:
+    def empty(self) -> bool:            # type: ignore[override]
         return not self.slots
 
     def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector) -> None:

@@ -74,6 +74,11 @@ class Wolfe:
     def state(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def promised(self) -> float:
+        """By how much the first slope would have f fall at the step."""
+        return -self.d0 * self.step
+
     def take(self, f: float, d: float) -> str:
         """f and its slope d at `step`: FOUND, or MORE with another `step`, or FAILED."""
         step = self.step
@@ -171,6 +176,10 @@ class Escape:
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def promised(self) -> float:
+        return -0.5 * self.curvature * self.step ** 2
 
     def take(self, f: float, d: float) -> str:
         self.trials_left -= 1

@@ -6,7 +6,7 @@ objective.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite, sqrt
 from typing import Any
 
@@ -18,6 +18,14 @@ from optcore.minimizers.options import METHODS, checked_options, start_point
 from optcore.minimizers.vectors import Vector
 
 CONVERGED, LIMIT, NO_DESCENT, NOT_FINITE, UNBOUNDED, STOPPED = 0, 1, 2, 3, 4, 99
+
+# So many iterations without a smaller fun or gradient are rounding.
+STALE = 20
+
+# What a state holds beside the model and the search.
+ARRAYS = ("x", "_trial", "_g", "_d")
+SCALARS = ("_best_f", "_best_step", "_mean", "_weight", "_least_f", "_least_g", "_stale", "fun", "grad_max", "nit",
+           "nfev", "done", "status", "message")
 
 # Relative rounding error expected of fun: so many units of its type.
 NOISE_UNITS = 16
@@ -63,6 +71,7 @@ class Minimizer:
         self._search: Any = None
         self._best_f, self._best_step = 0.0, 0.0
         self._mean, self._weight = 0.0, 0.0
+        self._least_f, self._least_g, self._stale = 0.0, 0.0, 0
         self.fun, self.grad_max = float("nan"), float("nan")
         self.nit = self.nfev = 0
         self.done = False
@@ -135,13 +144,13 @@ class Minimizer:
             self.stop(NOT_FINITE, f"fun or its gradient is not finite at x0: fun={f}")
             return
         self._mean, self._weight = abs(f), 1.0
+        self._least_f, self._least_g, self._stale = f, self.grad_max, 0
         self._look(hess, hessp)
         if not self._converged(None):
             self._aim()
 
     def _look(self, hess: Any, hessp: Any) -> None:
-        if hasattr(self._model, "look"):
-            self._model.look(self._g, hess, hessp)
+        self._model.look(self._g, hess, hessp, self.grad_max <= self.options["gtol"])
 
     def _noise(self) -> float:
         """What a change of fun must exceed to mean anything."""
@@ -154,7 +163,7 @@ class Minimizer:
             first = model.empty
             size = self._scale() if first else 1.0
             slope, square = model.direction(self.x, self._g, self._d, self._trial, size)
-            if isfinite(square) and slope < 0 or getattr(model, "escaping", False):
+            if isfinite(square) and slope < 0 or model.escaping:
                 break
             if first:
                 self.stop(NO_DESCENT, "the gradient is too small or too large for a step")
@@ -162,16 +171,18 @@ class Minimizer:
             model.reset()
         self._best_g = None
         self._best_f = self.fun
-        if getattr(model, "escaping", False):
+        if model.escaping:
             self._search = linesearch.Escape(self.fun, model.curvature, size, self.options["maxls"])
             return
         self._search = linesearch.Wolfe(self.fun, slope, size, self._noise(), trials_left=self.options["maxls"])
 
     def _scale(self) -> float:
-        """The first step along -g with nothing known: a unit of length."""
-        if not self._model.unit_first:
+        """The first step along -g with nothing known: a unit of length, or less if a parabola with its minimum at
+        fun = 0 has it nearer; that is a guess, and trusted to a thousandth."""
+        if not self._model.unit_first or self.grad_max == 0:
             return 1.0
-        return 1.0 / sqrt(vectors.dot(self._g, self._g)) if self.grad_max > 0 else 1.0
+        size = sqrt(vectors.dot(self._g, self._g))
+        return min(1.0, max(2 * abs(self.fun) / size, 1e-3)) / size
 
     def _go_on(self, f: float, g: Vector, hess: Any, hessp: Any) -> None:
         search = self._search
@@ -196,16 +207,14 @@ class Minimizer:
     def _after_failure(self, hess: Any, hessp: Any) -> None:
         """No step satisfies the search. Take the lowest point it saw; else begin anew; else say why it ends."""
         search, model = self._search, self._model
-        promised = -getattr(search, "d0", 0.0) * getattr(search, "step", 0.0)
         if self._best_g is not None:
             vectors.advance(self._trial, self.x, self._best_step, self._d)
             best, self._best_g = self._best_g, None
-            model.lost = True
             self._accept(self._best_f, best, float(np.abs(best).max()), hess, hessp)
         elif not model.empty:
             model.reset()
             self._aim()
-        elif promised <= max(self._noise(), self.options["ftol"] * max(abs(self.fun), 1.0)):
+        elif search.promised <= max(self._noise(), self.options["ftol"] * max(abs(self.fun), 1.0)):
             self.stop(CONVERGED, "no step changes fun by more than its rounding error")
         else:
             self.stop(NO_DESCENT, "no step along the negative gradient lowers fun: is jac its gradient?")
@@ -219,6 +228,8 @@ class Minimizer:
         self.fun, self.grad_max = f, grad_max
         self._weight = 0.7 * self._weight + 1.0
         self._mean += (abs(f) - self._mean) / self._weight
+        self._stale = 0 if f < self._least_f or grad_max < self._least_g else self._stale + 1
+        self._least_f, self._least_g = min(f, self._least_f), min(grad_max, self._least_g)
         self._look(hess, hessp)
         if self._converged(before):
             return
@@ -228,10 +239,12 @@ class Minimizer:
             self._aim()
 
     def _converged(self, before: float | None) -> bool:
-        if self.grad_max <= self.options["gtol"] and not getattr(self._model, "escaping", False):
+        if self.grad_max <= self.options["gtol"] and not self._model.escaping:
             self.stop(CONVERGED, f"the largest element of the gradient is at most gtol={self.options['gtol']:g}")
-        elif before is not None and before - self.fun <= self.options["ftol"] * max(abs(before), abs(self.fun), 1.0):
+        elif before is not None and self.options["ftol"] > 0 and before - self.fun <= self.options["ftol"] * max(abs(before), abs(self.fun), 1.0):
             self.stop(CONVERGED, f"fun fell by at most ftol={self.options['ftol']:g} of max(|fun|, 1)")
+        elif self._stale >= STALE:
+            self.stop(CONVERGED, f"neither fun nor its gradient got smaller in {STALE} iterations: rounding")
         return self.done
 
     # ------------------------------------------------------------------------------------------ results, state
@@ -242,7 +255,44 @@ class Minimizer:
 
         fields = {"x": np.array(self.x), "fun": self.fun, "jac": np.array(self._g), "nit": self.nit,
                   "nfev": self.nfev, "njev": self.nfev, "status": self.status, "success": self.success,
-                  "message": self.message}
+                  "message": self.message, "nhev": self._model.nhev}
         if hasattr(self._model, "inverse_hessian"):
             fields["hess_inv"] = self._model.inverse_hessian()
         return OptimizeResult(fields)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on, as plain values and arrays (copies)."""
+        search = self._search
+        return {
+            "method": self.method, "options": dict(self.options),
+            "arrays": {k: np.array(getattr(self, k)) for k in ARRAYS},
+            "best_jac": None if self._best_g is None else self._best_g.copy(),
+            "scalars": {k: getattr(self, k) for k in SCALARS},
+            "search": None if search is None else {"kind": type(search).__name__, **search.state()},
+            "model": self._model.state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the minimizer was from which `state` came; it had the same method, size and type of x."""
+        x = np.asarray(state["arrays"]["x"])
+        if state["method"] != self.method:
+            raise ValueError(f"the state is of method={state['method']!r}, this minimizer's is {self.method!r}")
+        if x.shape != self.x.shape or x.dtype != self.x.dtype:
+            raise ValueError(f"the state's x is {x.dtype} of shape {x.shape}, here it is {self.x.dtype} of shape "
+                             f"{self.x.shape}")
+        if state["options"].get("maxcor") != self.options.get("maxcor"):
+            raise ValueError(f"the state has maxcor={state['options'].get('maxcor')}, here it is "
+                             f"{self.options.get('maxcor')}")
+        for k in ARRAYS:
+            getattr(self, k)[:] = state["arrays"][k]
+        for k in SCALARS:
+            setattr(self, k, state["scalars"][k])
+        best = state["best_jac"]
+        self._best_g = None if best is None else np.array(best, self.x.dtype)
+        search = state["search"]
+        self._search = None
+        if search is not None:
+            kind = {"Wolfe": linesearch.Wolfe, "Escape": linesearch.Escape}[search["kind"]]
+            self._search = kind(**{k: v for k, v in search.items() if k != "kind"})
+        self.options = dict(state["options"])
+        self._model.load(state["model"])

@@ -13,6 +13,7 @@ from optcore._specs import whole
 from optcore.minimizers import vectors
 from optcore.minimizers.bfgs import BFGS
 from optcore.minimizers.lbfgs import LBFGS
+from optcore.minimizers.newton import Newton, NewtonCG
 from optcore.minimizers.vectors import Vector
 
 
@@ -21,6 +22,7 @@ class Method:
     make: Callable[[int, Any, dict[str, Any]], Any]
     options: dict[str, Any]         # its own, and defaults that differ
     narrow: bool = False            # may keep float32 vectors
+    curvature: str | None = None    # what it needs beside the gradient: "hess", or "hessp" or "hess"
     tolerances: tuple[str, ...] = ("gtol",)     # what `tol` sets
 
 
@@ -32,6 +34,8 @@ METHODS: dict[str, Method] = {
                     {"maxcor": 10, "ftol": 1e7 * 2.0 ** -52}, narrow=True, tolerances=("ftol", "gtol")),
     "bfgs": Method(lambda n, dtype, o: BFGS(n, dtype, hess_inv0=o["hess_inv0"], num_threads=o["num_threads"]),
                    {"hess_inv0": None}),
+    "newton": Method(lambda n, dtype, o: Newton(n), {}, curvature="hess"),
+    "newton-cg": Method(lambda n, dtype, o: NewtonCG(n), {}, curvature="hessp"),
 }
 
 
@@ -59,6 +63,13 @@ def _tolerance(name: str, value: Any) -> float:
     return x
 
 
+def _symmetric(value: Any) -> Vector:
+    h = np.array(value, np.float64)
+    if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.isfinite(h).all() or (h != h.T).any():
+        raise ValueError("hess_inv0: a finite symmetric matrix is needed")
+    return h
+
+
 def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """All options of a method with their values."""
     row = METHODS[method]
@@ -72,6 +83,8 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
     for name in ("maxiter", "maxfun", "maxls", "maxcor"):
         if name in options:
             options[name] = whole(name, options[name], 0 if name == "maxiter" else 1)
+    if options.get("hess_inv0") is not None:
+        options["hess_inv0"] = _symmetric(options["hess_inv0"])
     threads = options["num_threads"]
     options["num_threads"] = 0 if threads is None else _threads.checked(threads)
     return options
