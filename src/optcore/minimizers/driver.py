@@ -65,7 +65,8 @@ class Objective:
         """H v by a central difference of gradients."""
         size = np.finfo(np.float64).eps ** (1 / 3) * (1 + np.abs(x).max()) / np.abs(v).max()
         ahead, behind = (np.asarray(self._gradient(x + s * v), np.float64) for s in (size, -size))
-        return (ahead - behind) / (2 * size)
+        product: Vector = (ahead - behind) / (2 * size)
+        return product
 
     def _gradient(self, x: Vector) -> Any:
         return self._counted_jac(x) if callable(self.jac) else self.both(x)[1]

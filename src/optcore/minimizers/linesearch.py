@@ -62,6 +62,8 @@ class Wolfe:
     d_hi: float = 0.0
     bracketed: bool = False
     first_stage: bool = True        # until some step has fallen enough with a slope that is not negative
+    reach: float = 0.0              # the first trial where f was finite
+    bend: float = 0.0               # the change of slope up to it, by its length
     width: float = inf
     width_before: float = inf
 
@@ -76,8 +78,9 @@ class Wolfe:
 
     @property
     def promised(self) -> float:
-        """By how much the first slope would have f fall at the step."""
-        return -self.d0 * self.step
+        """By how much f should fall along the direction, judged by the slopes at 0 and at the first trial."""
+        fall = -self.d0 * self.reach
+        return min(fall, 0.5 * self.d0 ** 2 / self.bend) if self.bend > 0 else fall
 
     def take(self, f: float, d: float) -> str:
         """f and its slope d at `step`: FOUND, or MORE with another `step`, or FAILED."""
@@ -88,6 +91,8 @@ class Wolfe:
                 self.limit = (self.lo + step) / 2
             self.step = self.lo + SHRINK * (step - self.lo)
             return self._next()
+        if self.reach == 0:
+            self.reach, self.bend = step, (d - self.d0) / step
         fallen = f <= self.f0 + DECREASE * step * self.d0
         if fallen and abs(d) <= -FLATNESS * self.d0:
             return FOUND

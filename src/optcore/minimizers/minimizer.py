@@ -1,7 +1,7 @@
 """The minimizer underneath: it asks for points and is told values, so that anything can drive it.
 
 Owns the order of things: a line search along a direction, what is taken in after it, when to stop and what to say.
-Where directions come from is lbfgs.py, bfgs.py, newton.py; how long a step is, linesearch.py. It never calls the
+Where directions come from is _lbfgs.py, _bfgs.py, _newton.py; how long a step is, linesearch.py. It never calls the
 objective.
 """
 from __future__ import annotations
@@ -86,13 +86,14 @@ class Minimizer:
     @property
     def jac(self) -> Vector:
         """The gradient at x."""
-        return self._g
+        g: Vector = self._g
+        return g
 
     def ask(self) -> Vector:
         """The point at which fun and its gradient are wanted."""
         if self.done:
             raise RuntimeError(f"the minimizer is done: {self.message}")
-        x = self._trial.view()
+        x: Vector = self._trial.view()
         x.flags.writeable = False
         return x
 
@@ -132,7 +133,8 @@ class Minimizer:
             raise TypeError(f"jac: an array of real numbers is needed, got {g.dtype}")
         if g.size != self.x.size or g.ndim > 1 and g.size != max(g.shape):
             raise ValueError(f"jac has shape {g.shape}, x0 has {self.x.shape}: they must be the same")
-        return np.ascontiguousarray(g.reshape(-1), self.x.dtype)
+        flat: Vector = np.require(g.reshape(-1), self.x.dtype, ["C", "A"])
+        return flat
 
     # ------------------------------------------------------------------------------------------ iterations
 
@@ -239,10 +241,11 @@ class Minimizer:
             self._aim()
 
     def _converged(self, before: float | None) -> bool:
+        ftol = self.options["ftol"]
         if self.grad_max <= self.options["gtol"] and not self._model.escaping:
             self.stop(CONVERGED, f"the largest element of the gradient is at most gtol={self.options['gtol']:g}")
-        elif before is not None and self.options["ftol"] > 0 and before - self.fun <= self.options["ftol"] * max(abs(before), abs(self.fun), 1.0):
-            self.stop(CONVERGED, f"fun fell by at most ftol={self.options['ftol']:g} of max(|fun|, 1)")
+        elif before is not None and 0 < ftol and before - self.fun <= ftol * max(abs(before), abs(self.fun), 1.0):
+            self.stop(CONVERGED, f"fun fell by at most ftol={ftol:g} of max(|fun|, 1)")
         elif self._stale >= STALE:
             self.stop(CONVERGED, f"neither fun nor its gradient got smaller in {STALE} iterations: rounding")
         return self.done

@@ -1,4 +1,4 @@
-"""The methods, their options and what they may be: one row each. Refuses what is wrong by name, before anything runs."""
+"""The methods and their options, one row each. Refuses what is wrong by name, before anything runs."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ import numpy as np
 from optcore import _threads
 from optcore._specs import whole
 from optcore.minimizers import vectors
-from optcore.minimizers.bfgs import BFGS
-from optcore.minimizers.lbfgs import LBFGS
-from optcore.minimizers.newton import Newton, NewtonCG
+from optcore.minimizers._bfgs import BFGS
+from optcore.minimizers._lbfgs import LBFGS
+from optcore.minimizers._newton import Newton, NewtonCG
 from optcore.minimizers.vectors import Vector
 
 
@@ -26,8 +26,8 @@ class Method:
     tolerances: tuple[str, ...] = ("gtol",)     # what `tol` sets
 
 
-COMMON: dict[str, Any] = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun": 15000, "maxls": 20, "num_threads": None,
-                          "disp": False}
+COMMON: dict[str, Any] = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun": 15000, "maxls": 20,
+                          "num_threads": None, "disp": False}
 
 METHODS: dict[str, Method] = {
     "lbfgs": Method(lambda n, dtype, o: LBFGS(n, dtype, maxcor=o["maxcor"], num_threads=o["num_threads"]),
@@ -46,7 +46,7 @@ def start_point(x0: Any, narrow: bool) -> Vector:
         raise TypeError(f"x0: real numbers of at most 64 bits are needed, got {a.dtype}")
     if a.ndim > 1:
         raise ValueError(f"x0 has shape {a.shape}: one axis is needed; x0.ravel() has one")
-    x = vectors.rows(1, a.size, np.float32 if narrow and a.dtype == np.float32 else np.float64)[0]
+    x: Vector = vectors.rows(1, a.size, np.float32 if narrow and a.dtype == np.float32 else np.float64)[0]
     x[:] = a
     if not np.isfinite(x).all():
         raise ValueError(f"x0 is not finite at index {int(np.argmin(np.isfinite(x)))}")
@@ -64,7 +64,7 @@ def _tolerance(name: str, value: Any) -> float:
 
 
 def _symmetric(value: Any) -> Vector:
-    h = np.array(value, np.float64)
+    h: Vector = np.array(value, np.float64)
     if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.isfinite(h).all() or (h != h.T).any():
         raise ValueError("hess_inv0: a finite symmetric matrix is needed")
     return h

@@ -74,11 +74,13 @@ def solved(h: Vector, g: Vector) -> Vector:
         factor = cho_factor(h)
         diagonal = np.abs(np.diag(factor[0]))
         if diagonal.min() > FLAT * diagonal.max():
-            return cho_solve(factor, g)
+            x: Vector = cho_solve(factor, g)
+            return x
     except np.linalg.LinAlgError:
         pass
-    l, d, p = ldl(h)
-    u = solve_triangular(l[p], g[p], lower=True, unit_diagonal=True)
+    outer, d, p = ldl(h)
+    lower = outer[p]
+    u = solve_triangular(lower, g[p], lower=True, unit_diagonal=True)
     least = max(FLAT * np.abs(d).max(), np.finfo(np.float64).tiny)
     i = 0
     while i < g.size:
@@ -88,7 +90,7 @@ def solved(h: Vector, g: Vector) -> Vector:
         u[block] = directions @ ((directions.T @ u[block]) / np.maximum(np.abs(values), least))
         i += size
     x = np.empty_like(u)
-    x[p] = solve_triangular(l[p].T, u, unit_diagonal=True)
+    x[p] = solve_triangular(lower.T, u, unit_diagonal=True)
     return x
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from optcore.minimizers import vectors
-from optcore.minimizers.lbfgs import CURVATURE
+from optcore.minimizers._lbfgs import CURVATURE
 from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
 
