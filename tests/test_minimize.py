@@ -1,6 +1,7 @@
 """minimize and its methods: SciPy's conventions, what ends a run, threads, saved states."""
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from scipy.stats import norm
 
 import optcore as oc
 from helpers import assert_same_bits
-from optcore.minimizers import linesearch
+from optcore.minimizers import driver, linesearch, minimizer
 
 METHODS = ["lbfgs", "bfgs", "newton", "newton-cg"]
 START = np.array([-1.2, 1.0, 0.8, -0.5])
@@ -323,6 +324,12 @@ def test_bad_input_is_refused_by_name_before_fun_is_called(name, bad):
 def test_what_fun_returns_is_checked(fun, jac):
     with pytest.raises((TypeError, ValueError), match=r"\b(fun|jac)\b"):
         oc.minimize(lambda x: fun, START, jac=jac)
+
+
+def test_examples_in_docstrings():
+    for module in (minimizer, driver):
+        ran = doctest.testmod(module)
+        assert ran.attempted > 0 and ran.failed == 0
 
 
 def test_nothing_of_it_is_imported_before_it_is_asked_for():

@@ -26,8 +26,8 @@ def gap(p, f):
 @each
 def test_float64(method, number):
     """gtol=1e-5 alone ends the run. On a sum of squares f - f* is about |g|^2 / (2 lambda), which 1e-5 leaves open
-    where the smallest curvature lambda is zero or tiny (13, 22: singular; 9, 23, 24: 1e-5 in the formula): there the bound
-    is absolute."""
+    where the smallest curvature lambda is zero or tiny (13, 22: singular; 9, 23, 24: 1e-5 in the formula): there
+    the bound is absolute."""
     p = PROBLEMS[number]
     r = oc.minimize(p, p.x0, jac=True, method=method, options={"ftol": 0})
     assert r.success and r.status == 0, r.message

@@ -4,7 +4,7 @@
 cdef Pace vector_paces[<int> OPERATIONS][64]
 
 
-cdef class Vectors:
+cdef class _Vectors:
     """The buffers of one call, held while it runs: C-contiguous vectors of one type and size."""
     cdef Py_buffer* held
     cdef Py_ssize_t got
@@ -82,13 +82,13 @@ cdef class Vectors:
 
 
 def vector_dot(a, b, int num_threads=0):
-    cdef Vectors v = Vectors(DOT, (a, b), 0, [], 1)
+    cdef _Vectors v = _Vectors(DOT, (a, b), 0, [], 1)
     v.run(num_threads)
     return v.sum_of(0)
 
 
 def vector_slope(g, d, int num_threads=0):
-    cdef Vectors v = Vectors(SLOPE, (g, d), 0, [], 3)
+    cdef _Vectors v = _Vectors(SLOPE, (g, d), 0, [], 3)
     cdef double largest = 0
     cdef Py_ssize_t k
     v.run(num_threads)
@@ -98,13 +98,13 @@ def vector_slope(g, d, int num_threads=0):
 
 
 def vector_advance(out, x, double step, d, int num_threads=0):
-    cdef Vectors v = Vectors(ADVANCE, (out, x, d), 1, [], 0)
+    cdef _Vectors v = _Vectors(ADVANCE, (out, x, d), 1, [], 0)
     v.work.step = step
     v.run(num_threads)
 
 
 def vector_combine(out, x, double step, d, g, double scale, list rows, list weights, int num_threads=0):
-    cdef Vectors v = Vectors(COMBINE, (out, d, x, g), 2, rows, 2)
+    cdef _Vectors v = _Vectors(COMBINE, (out, d, x, g), 2, rows, 2)
     cdef double* w
     cdef Py_ssize_t k
     if len(weights) != len(rows):
@@ -124,13 +124,13 @@ def vector_combine(out, x, double step, d, g, double scale, list rows, list weig
 
 def vector_pair(x_new, x, g_new, g, s, y, list rows, int num_threads=0):
     cdef Py_ssize_t k, sums = 2 * (len(rows) + 3)
-    cdef Vectors v = Vectors(PAIR, (s, y, g, x_new, x, g_new), 3, rows, sums)
+    cdef _Vectors v = _Vectors(PAIR, (s, y, g, x_new, x, g_new), 3, rows, sums)
     v.run(num_threads)
     return [(v.sum_of(k), v.sum_of(k + 1)) for k in range(0, sums, 2)]
 
 
 def vector_rank_two(h, s, w, a, b, ha, hb, int num_threads=0):
-    cdef Vectors v = Vectors(RANK_TWO, (h, ha, hb, s, w, a, b), 3, [], 0)
+    cdef _Vectors v = _Vectors(RANK_TWO, (h, ha, hb, s, w, a, b), 3, [], 0)
     if v.held[0].ndim != 2 or v.held[0].itemsize != 8 or v.work.n > MAX_ROW_BLOCKS * BLOCK:
         raise ValueError("a square matrix of float64 is needed")
     for k in range(1, 7):

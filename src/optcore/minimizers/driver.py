@@ -169,7 +169,43 @@ def _refuse(bounds: Any, constraints: Any) -> None:
 def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any = None, hess: Any = None,
              hessp: Any = None, bounds: Any = None, constraints: Any = (), tol: float | None = None,
              callback: Any = None, options: Mapping[str, Any] | None = None) -> Any:
-    """Minimize."""
+    """Minimize a function of one or more variables, by SciPy's conventions.
+
+    fun: x -> value, or with jac=True x -> (value, gradient). x0: where to start, one axis; float32 makes `lbfgs` keep
+    its vectors in float32 (its scalars and sums are float64), anything else is taken as float64. args: handed on to
+    fun, jac, hess, hessp. Nothing that is passed in is changed.
+
+    method:
+      "lbfgs"      limited-memory BFGS, for any n; options maxcor=10 (pairs kept), ftol=2.2e-9
+      "bfgs"       BFGS with the whole inverse Hessian, O(n^2) an iteration; option hess_inv0
+      "newton"     Newton's with a modified Cholesky factorization; needs hess: x -> matrix
+      "newton-cg"  Newton's by truncated conjugate gradients; hessp: (x, v) -> H v, or hess, or neither: then
+                   differences of gradients
+
+    jac: x -> gradient, or True; without it "2-point" (or None) or "3-point" differences, n or 2 n values each. bounds
+    and constraints are refused. tol sets gtol (lbfgs: and ftol). callback(intermediate_result=...) after each
+    iteration, or callback(x); StopIteration ends the run.
+
+    Options of every method: gtol=1e-5, the largest element of the gradient at the end; ftol=0, the last fall of fun
+    relative to max(|fun|, 1), 0 for no such end; maxiter=15000, maxfun=15000; maxls=20, trials of one line search;
+    num_threads. The bits of the result do not depend on num_threads.
+
+    Returns SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, hess_inv (a matrix for bfgs, a linear operator
+    for lbfgs), success, message, and status: 0 converged (also where rounding leaves nothing to gain), 1 out of
+    iterations or evaluations, 2 no step lowers fun though its gradient says so, 3 not finite at x0, 4 -inf was met,
+    99 stopped by the callback. Whatever the status, x is the best point seen.
+
+    Raises TypeError or ValueError, naming the argument, before fun is called, or for what fun returns; ImportError
+    without SciPy (`pip install optcore[minimize]`).
+
+    >>> import optcore as oc
+    >>> result = oc.minimize(lambda x: ((x - 1) @ (x - 1), 2 * (x - 1)), [5.0, -3.0], jac=True)
+    >>> result.success, [round(float(v), 6) for v in result.x]
+    (True, [1.0, 1.0])
+
+    Source: Nocedal and Wright, Numerical Optimization, 2nd ed., 2006, chapters 3, 6 and 7; the search is that of More
+    and Thuente (ACM TOMS 20, 1994).
+    """
     _refuse(bounds, constraints)
     if method not in METHODS:
         raise ValueError(f"method={method!r} is unknown; there are {', '.join(METHODS)}")
@@ -187,6 +223,10 @@ def _method(name: str) -> Callable[..., Any]:
         return minimize(fun, x0, args, name, jac, hess, hessp, bounds, constraints, tol, callback, options)
 
     run.__name__ = run.__qualname__ = name.replace("-", "_")
+    run.__doc__ = f"""minimize(..., method={name!r}) as a function, its options as keywords: see `minimize`.
+
+    scipy.optimize.minimize(..., method=optcore.{run.__name__}) takes it.
+    """
     return run
 
 
