@@ -39,6 +39,12 @@ class Problem:
             return (r * r).sum(), g
 
 
+def gap(p, f):
+    """f above the nearest of the known minima, relative to it or, where that is small, to 1e-5 of f at x0."""
+    start = float(p(np.array(p.x0))[0])
+    return min(abs(f - m) / max(abs(m), 1e-5 * min(start, 1.0)) for m in p.minima)
+
+
 def problem(name, x0, *minima):
     def add(f):
         number = len(PROBLEMS) + 1

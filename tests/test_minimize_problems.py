@@ -8,18 +8,11 @@ import pytest
 import scipy.optimize
 
 import optcore as oc
-from mgh import PROBLEMS
+from mgh import PROBLEMS, gap
 
 each = pytest.mark.parametrize("number", PROBLEMS)
-NUMBERS = list(PROBLEMS)
 # The paper's minima have six to seven digits.
 DIGITS = 1e-5
-
-
-def gap(p, f):
-    """Above the nearest of the known minima, relative to it or, where it is small, to f at x0."""
-    start = float(p(np.array(p.x0))[0])
-    return min(abs(f - m) / max(abs(m), 1e-5 * min(start, 1.0)) for m in p.minima)
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "bfgs"])

@@ -63,6 +63,11 @@ class BFGS(Model):
         # H+ g by the update's formula, from H g.
         self.hg += s * vectors.dot(self.w, g) + self.w * vectors.dot(s, g)
 
+    def turn(self, g: Vector) -> None:
+        if not self.empty:
+            self._multiply(g, g)
+            self.s[:] = self.w[:] = 0.0
+
     def _multiply(self, y: Vector, g: Vector) -> None:
         vectors.rank_two(self.h, self.s, self.w, y, g, self.hy, self.hg, self.num_threads)
 

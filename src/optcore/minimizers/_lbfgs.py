@@ -77,6 +77,10 @@ class LBFGS(Model):
             self.slots = self.slots[1:]
             self.sy, self.yy, self.sg, self.yg = self.sy[1:, 1:], self.yy[1:, 1:], self.sg[1:], self.yg[1:]
 
+    def turn(self, g: Vector) -> None:
+        self.sg = np.array([vectors.dot(self.s[k], g, self.num_threads) for k in self.slots])
+        self.yg = np.array([vectors.dot(self.y[k], g, self.num_threads) for k in self.slots])
+
     def weights(self, sg: Vector, yg: Vector) -> tuple[float, Vector, Vector]:
         """H g = c g + S e + Y b for a g with these dots: c, e, b."""
         if not self.slots:

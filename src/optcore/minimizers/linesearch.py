@@ -52,6 +52,7 @@ class Wolfe:
     d0: float                       # the slope at 0, negative
     step: float                     # the one whose value is awaited
     noise: float = 0.0              # what a change of f must exceed to mean anything
+    clear: float = 0.0              # a change of f that is no rounding, however badly f is computed
     limit: float = LONGEST          # no longer step
     trials_left: int = 20
     lo: float = 0.0
@@ -62,8 +63,8 @@ class Wolfe:
     d_hi: float = 0.0
     bracketed: bool = False
     first_stage: bool = True        # until some step has fallen enough with a slope that is not negative
-    reach: float = 0.0              # the first trial where f was finite
-    bend: float = 0.0               # the change of slope up to it, by its length
+    too_long: bool = False          # the last trial was, for a fall that is clearly there
+    contradicted: bool = False      # f clearly changed by something else than its slopes say
     width: float = inf
     width_before: float = inf
 
@@ -76,11 +77,15 @@ class Wolfe:
     def state(self) -> dict[str, Any]:
         return asdict(self)
 
-    @property
-    def promised(self) -> float:
-        """By how much f should fall along the direction, judged by the slopes at 0 and at the first trial."""
-        fall = -self.d0 * self.reach
-        return min(fall, 0.5 * self.d0 ** 2 / self.bend) if self.bend > 0 else fall
+    def _compare(self, f: float, d: float) -> None:
+        """Whether f and its slopes agree, at the nearest trial where f has clearly changed."""
+        change, told = f - self.f0, 0.5 * self.step * (self.d0 + d)
+        size = max(abs(change), abs(told))
+        self.too_long = False
+        if size > self.clear:
+            self.contradicted = abs(change - told) > 0.5 * size
+            # By the parabola through both slopes f should clearly fall somewhere before.
+            self.too_long = d <= self.d0 or 0.5 * self.d0 ** 2 * self.step / (d - self.d0) > self.clear
 
     def take(self, f: float, d: float) -> str:
         """f and its slope d at `step`: FOUND, or MORE with another `step`, or FAILED."""
@@ -91,12 +96,11 @@ class Wolfe:
                 self.limit = (self.lo + step) / 2
             self.step = self.lo + SHRINK * (step - self.lo)
             return self._next()
-        if self.reach == 0:
-            self.reach, self.bend = step, (d - self.d0) / step
+        self._compare(f, d)
         fallen = f <= self.f0 + DECREASE * step * self.d0
         if fallen and abs(d) <= -FLATNESS * self.d0:
             return FOUND
-        if f <= self.f0 + self.noise and FLATNESS * self.d0 <= d <= (2 * DECREASE - 1) * self.d0:
+        if abs(f - self.f0) <= self.noise and FLATNESS * self.d0 <= d <= (2 * DECREASE - 1) * self.d0:
             return FOUND
         if fallen and step >= self.limit:
             return FOUND
@@ -178,13 +182,11 @@ class Escape:
     curvature: float                # of f along the direction, negative
     step: float
     trials_left: int = 20
+    too_long: bool = False
+    contradicted: bool = False
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
-
-    @property
-    def promised(self) -> float:
-        return -0.5 * self.curvature * self.step ** 2
 
     def take(self, f: float, d: float) -> str:
         self.trials_left -= 1

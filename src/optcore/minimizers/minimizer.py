@@ -68,6 +68,7 @@ class Minimizer:
         self._best_g: Vector | None = None
         self._trial[:] = self.x
         self._model = row.make(n, self.x.dtype, self.options)
+        self._eps = float(np.finfo(self.x.dtype).eps)
         self._search: Any = None
         self._best_f, self._best_step = 0.0, 0.0
         self._mean, self._weight = 0.0, 0.0
@@ -110,6 +111,24 @@ class Minimizer:
         if not self.done and self.nfev >= self.options["maxfun"]:
             self.stop(LIMIT, f"maxfun={self.options['maxfun']} evaluations are used up")
 
+    def restart(self) -> None:
+        """Ask for x again and go on from there with the curvature that is known, whatever ended the run.
+
+        For an objective that changes, such as a loss of one batch after another: what is told from here on is of the
+        new one, so that a pair never mixes two. Iterations and evaluations count on from 0.
+        """
+        if not self.done:
+            self.stop(STOPPED, "restarted")
+        self._trial[:] = self.x
+        self._search = None
+        self.nit = self.nfev = 0
+        self.done, self.status, self.message = False, -1, "not finished"
+
+    @property
+    def skipped(self) -> int:
+        """Pairs that were not kept since they showed no positive curvature."""
+        return int(getattr(self._model, "skipped", 0))
+
     def stop(self, status: int, message: str) -> None:
         """End here, at the best point seen."""
         if self._best_g is not None and self._best_f < self.fun:
@@ -149,6 +168,7 @@ class Minimizer:
         self._least_f, self._least_g, self._stale = f, self.grad_max, 0
         self._look(hess, hessp)
         if not self._converged(None):
+            self._model.turn(self._g)
             self._aim()
 
     def _look(self, hess: Any, hessp: Any) -> None:
@@ -156,7 +176,7 @@ class Minimizer:
 
     def _noise(self) -> float:
         """What a change of fun must exceed to mean anything."""
-        return NOISE_UNITS * float(np.finfo(self.x.dtype).eps) * self._mean
+        return NOISE_UNITS * self._eps * self._mean
 
     def _aim(self) -> None:
         """Choose a direction and ask for the first point on it."""
@@ -176,7 +196,8 @@ class Minimizer:
         if model.escaping:
             self._search = linesearch.Escape(self.fun, model.curvature, size, self.options["maxls"])
             return
-        self._search = linesearch.Wolfe(self.fun, slope, size, self._noise(), trials_left=self.options["maxls"])
+        self._search = linesearch.Wolfe(self.fun, slope, size, self._noise(), sqrt(self._eps) * self._mean,
+                                        trials_left=self.options["maxls"])
 
     def _scale(self) -> float:
         """The first step along -g with nothing known: a unit of length, or less if a parabola with its minimum at
@@ -216,10 +237,12 @@ class Minimizer:
         elif not model.empty:
             model.reset()
             self._aim()
-        elif search.promised <= max(self._noise(), self.options["ftol"] * max(abs(self.fun), 1.0)):
-            self.stop(CONVERGED, "no step changes fun by more than its rounding error")
+        elif search.contradicted:
+            self.stop(NO_DESCENT, "fun rises where its gradient says that it falls: is jac its gradient?")
+        elif search.too_long:
+            self.stop(NO_DESCENT, f"no step of {self.options['maxls']} along the negative gradient lowers fun")
         else:
-            self.stop(NO_DESCENT, "no step along the negative gradient lowers fun: is jac its gradient?")
+            self.stop(CONVERGED, "no step lowers fun by more than its rounding error")
 
     def _accept(self, f: float, g: Vector, grad_max: float, hess: Any, hessp: Any) -> None:
         self.nit += 1

@@ -23,6 +23,9 @@ class Model:
         """Take the step from x to x_new in; g becomes g_new."""
         g[:] = g_new
 
+    def turn(self, g: Vector) -> None:
+        """The gradient at the same point is now g: another objective, such as another batch."""
+
     def reset(self) -> None:
         """Forget what was learnt."""
 
