@@ -76,9 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     race.add_argument("--seed", type=int, default=0, metavar="N", help="of mini-batches, from 0 (default %(default)s)")
     bench = commands.add_parser(
         "bench", help="a step of Adam beside the roof of this machine, NumPy and torch",
-        description="Times a step of Adam, interleaved with a loop that only moves the same memory (the roof), plain "
-                    "NumPy and, where installed, torch. A share of 100 % of the roof cannot be beaten by much: the "
-                    "step is then as fast as memory. About a minute with all, at the largest size 700 MB of memory.")
+        description="Times a step of Adam, interleaved with a loop that only moves the same memory (the roof, by all "
+                    "threads or by one, whichever is faster), plain NumPy and, where installed, torch. At 100 % of the "
+                    "roof a step is as fast as memory. Takes about a minute, and up to 700 MB of memory.")
     bench.add_argument("--seconds", type=float, default=45.0, metavar="S", help="of measuring (default %(default)g)")
     for command in (info, race, bench):
         command.add_argument("--json", action="store_true", help="one JSON document on stdout instead of text")
