@@ -1,4 +1,5 @@
 # The compiled module, under whichever build was chosen; held against it by tests/test_stubs.py.
+from collections.abc import Iterable
 from typing import Any, Self, final
 
 def rules() -> dict[str, tuple[tuple[str, ...], int, int]]: ...
@@ -12,6 +13,11 @@ def apply(rule: int, arrays: tuple[Any, ...], scalars: tuple[float, ...], num_th
           weight: float = 0) -> bool: ...
 def roof(*arrays: Any, num_threads: int = 1) -> None: ...
 def info() -> dict[str, Any]: ...
+
+def found(
+    groups: list[dict[str, Any]], params: list[Any], dicts: Iterable[dict[str, Any]], values: list[Any], plain: type,
+    parameter: type,
+) -> tuple[list[Any], int, bool] | None: ...
 
 @final
 class Plan:

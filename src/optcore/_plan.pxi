@@ -264,3 +264,37 @@ cdef class Plan:
                 self.release(n)
         finally:
             self.busy = False
+
+
+def found(list groups, list params, dicts, list values, type plain, type parameter):
+    """What a step of torch tensors finds: (gradients, how many are not None, whether each is plain), or None if it is
+    not what it found before.
+
+    groups: dicts whose "params", one after another, must be just the objects `params`. dicts: of state, whose values
+    must be just the objects `values`. A gradient is plain that is of one of the two types and no subclass.
+    """
+    cdef Py_ssize_t k = 0, given = 0
+    cdef bint simple = True
+    cdef list grads = []
+    for group in groups:
+        for p in group["params"]:
+            if k == len(params) or params[k] is not p:
+                return None
+            k += 1
+    if k != len(params):
+        return None
+    k = 0
+    for entry in dicts:
+        for x in (<dict?> entry).values():
+            if k == len(values) or values[k] is not x:
+                return None
+            k += 1
+    if k != len(values):
+        return None
+    for p in params:
+        g = p.grad
+        grads.append(g)
+        if g is not None:
+            given += 1
+            simple = simple and (type(g) is plain or type(g) is parameter)
+    return grads, given, simple

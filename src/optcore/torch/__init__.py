@@ -31,7 +31,7 @@ Parameters
     params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU (float16
         under rounding="master"), of any strides, DTensors too. Updated in place.
     state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter (not of
-        shards); where state arrays shall differ, a dict such as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
+        shards); where state arrays shall differ, a dict as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
     seed: fixes, with the parameter's number and the step, that rounding's noise.
     nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
         changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients

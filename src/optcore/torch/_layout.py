@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from optcore import _kernels
 from optcore._optimizer import BESIDE, beside
 from optcore._scalars import asgd_eta_mu, nadam_mu_product
 from optcore._specs import RULES, Family, Rule
@@ -35,6 +35,7 @@ def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
 # What torch carries from step to step in the state, and the table computes from settings and count: by class, the
 # numbers of a group after t steps.
 DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
+ONE = np.float32(1)
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 Row = tuple[Tensor | None, ...]
 
@@ -43,10 +44,6 @@ def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
     """All values of the state (of these parameters only), in order."""
     dicts: Iterable[Any] = state.values() if params is None else [state.get(p, {}) for p in params]
     return list(chain.from_iterable(map(dict.values, dicts)))
-
-
-def same(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(map(is_, a, b))
 
 
 class Layout:
@@ -151,15 +148,22 @@ class Layout:
         return (mine if master is None else master, *(found[key] for key in rule.keys), found.get("compensation"),
                 None if master is None else mine, found.get("average"))
 
-    def fits(self, params: list[Any], grads: list[Any], state: Any, names: list[str], how: tuple[str, bool]) -> bool:
-        """Whether a step of these would find the tensors that this layout holds."""
-        return (names == self.names and how == self.how and same(params, self.params)
-                and not any(grads[i] is not None for i in self.outside)
-                and (self.direct or all(map(self._still, self.mine(params), self.shares)))
-                and same(entries(state, None if self.whole else params), self.entries))
+    def found(self, groups: list[dict[str, Any]], state: Any) -> tuple[list[Any], int, bool] | None:
+        """The gradients, how many there are, and whether all are plain tensors; None if these groups and this state
+        do not have the parameters and tensors that this layout holds."""
+        dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
+        return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
+
+    def fits(self, names: list[str], how: tuple[str, bool], grads: list[Any]) -> bool:
+        """Whether a step that found these is one of these rules, of this kind and of no further parameter."""
+        return (names == self.names and how == self.how
+                and not (self.outside and any(grads[i] is not None for i in self.outside)))
+
+    def still(self) -> bool:
+        """Whether what is stepped for each parameter can go on being it."""
+        return self.direct or all(map(self._still, self.mine(self.params), self.shares))
 
     def _still(self, p: Any, share: Tensor) -> bool:
-        """Whether what is stepped for p can go on being it."""
         mine = _tensors.local(p)
         return mine is share or mine.shape == share.shape and any(q is mine for q, _ in self.detours)
 
@@ -183,9 +187,9 @@ class Layout:
         """Take note that a walk was made in which `stepped` tensors took part."""
         walk.count(stepped, flat)
         if walk.all and stepped == len(walk.members):
-            self.counts += np.float32(1)
+            self.counts += ONE
         else:
-            self.counts[[i for i in walk.members if flat[i] is not None]] += np.float32(1)
+            self.counts[[i for i in walk.members if flat[i] is not None]] += ONE
 
     def derive(self, groups: list[dict[str, Any]]) -> None:
         """Bring the state that the step does not need, but torch would, up to date."""

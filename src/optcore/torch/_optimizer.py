@@ -86,9 +86,10 @@ class FusedOptimizer(torch.optim.Optimizer):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
     def _check_extras(self) -> int:
-        for name, known in (("nonfinite", NONFINITE), ("rounding", ROUNDING)):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"{name}={value!r}: it must be {' or '.join(known)}")
+        if self.nonfinite not in NONFINITE:
+            raise ValueError(f"nonfinite={self.nonfinite!r}: it must be {' or '.join(NONFINITE)}")
+        if self.rounding not in ROUNDING:
+            raise ValueError(f"rounding={self.rounding!r}: it must be {' or '.join(ROUNDING)}")
         if self.average is not None:
             explain({"average": self.average}, (AVERAGE,))
         if self.max_norm is not None:
@@ -170,30 +171,35 @@ class FusedOptimizer(torch.optim.Optimizer):
         """Step the parameters of these groups. only: None for all of the optimizer's, or the one that they hold."""
         if self._away:
             raise RuntimeError(f"step() inside {self._away}(): leave it first, so that the parameters are back")
-        params = [p for group in groups for p in group["params"]]
-        grads = [p.grad for p in params]
-        if not any(g is not None for g in grads):
+        layout = self._layouts.get(only)
+        found = None if layout is None else layout.found(groups, self.state)
+        holds = found is not None
+        if found is None:
+            grads = [p.grad for group in groups for p in group["params"]]
+            found = grads, sum(g is not None for g in grads), False
+        grads, given, plain = found
+        if not given:
             return
         threads = self._check_extras()
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
             self.skipped += 1
             return
         meant = [self._pick(group) for group in groups]
-        layout = self._layouts.get(only)
         how = self.rounding, self.average is not None
-        if layout is not None and layout.fits(params, grads, self.state, [name for name, _ in meant], how):
+        fits = layout is not None and holds and layout.fits([name for name, _ in meant], how, grads)
+        if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
-            if layout.direct and _tensors.direct(flat) and self._walk(layout, groups, meant, flat, flat, threads):
+            signs = flat if given == len(flat) else [g for g in flat if g is not None]
+            if not any(map(Tensor.is_neg, signs)) and self._walk(layout, groups, meant, flat, flat, threads):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, groups, params, grads, meant, how, threads, only)
+            self._update_slowly(layout, fits, groups, grads, meant, how, threads, only)
 
-    def _update_slowly(self, layout: Layout | None, groups: list[dict[str, Any]], params: list[Any], grads: list[Any],
+    def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
                        meant: list[tuple[str, tuple[Any, ...]]], how: tuple[str, bool], threads: int, only: Any
                        ) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
-        names = [name for name, _ in meant]
-        if layout is not None and layout.fits(params, grads, self.state, names, how):
+        if fits and layout is not None and layout.still():
             flat = layout.mine(grads)
             if self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
                 return
@@ -204,6 +210,7 @@ class FusedOptimizer(torch.optim.Optimizer):
             RULES[name].scalars(1, *values)
         begin = None if only is None else next(k for k, p in enumerate(
             p for group in self.param_groups for p in group["params"]) if p is only)
+        params, names = [p for group in groups for p in group["params"]], [name for name, _ in meant]
         layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._form,
                                               self.counted, how, layout, begin)
         flat = layout.mine(grads)

@@ -17,16 +17,7 @@ from optcore import _arrays
 PARAMETER = tuple(getattr(torch, form) for form in _arrays.PARAMETER)
 UNDER_MASTER = (*PARAMETER, torch.float16)              # what may be a rounded copy of what is stepped
 GRADIENT = tuple(getattr(torch, form) for form in _arrays.GRADIENT)
-NONE: type = type(None)
-PLAIN = {Tensor, torch.nn.Parameter, NONE}              # types that are their own memory
-
-
-def direct(tensors: list[Any]) -> bool:
-    """Whether all are None or tensors whose numbers stand in their memory as they are."""
-    kinds = set(map(type, tensors))
-    if kinds <= PLAIN:
-        return not any(map(Tensor.is_neg, [t for t in tensors if t is not None] if NONE in kinds else tensors))
-    return False
+PLAIN = (Tensor, torch.nn.Parameter)                    # types that are their own memory
 
 
 def local(t: Any) -> Any:
