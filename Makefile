@@ -1,6 +1,6 @@
 # The two commands: `make train` (the main job) and `make test`. Each makes its own environment in .venv.
 PYTHON ?= python3
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/torch/*)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/*/*)
 
 .PHONY: train test lint bench trainers stubs check-installs clean
 

@@ -1,4 +1,4 @@
-"""What storage formats bring: Adam with narrower gradients and state against our own float32 step.
+"""What storage formats bring: Adam with narrower arrays against our own float32 step.
 
     python bench/formats.py
 
@@ -8,49 +8,43 @@ memory is the limit.
 """
 
 import argparse
-import random
-import time
+from functools import partial
 
 import numpy as np
 
 import optcore as oc
+from rounds import interleaved, quartiles
 
-FORMATS = {  # name: (gradient, state), bytes moved a parameter
-    "float32": ((np.float32, np.float32), 28),
-    "bfloat16 gradient": ((np.uint16, np.float32), 26),
-    "float16 gradient": ((np.float16, np.float32), 26),
-    "bfloat16 state": ((np.float32, np.uint16), 20),
-    "bfloat16 gradient and state": ((np.uint16, np.uint16), 18),
+ONE_HALF = {"float32": 0.5, "float16": 0.5, "bfloat16": 0x3F00}
+DTYPE = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+FORMATS = {  # name: parameter, gradient, state, copy
+    "float32": ("float32", "float32", "float32", None),
+    "bfloat16 gradient": ("float32", "bfloat16", "float32", None),
+    "float16 gradient": ("float32", "float16", "float32", None),
+    "bfloat16 state": ("float32", "float32", "bfloat16", None),
+    "bfloat16 gradient and state": ("float32", "bfloat16", "bfloat16", None),
+    "bfloat16 gradient, state and copy": ("float32", "bfloat16", "bfloat16", "bfloat16"),
+    "8-bit state": ("float32", "float32", "int8", None),
+    "bfloat16 parameter (stochastic rounding), 8-bit state": ("bfloat16", "float32", "int8", None),
 }
-ONE_HALF = {np.float32: 0.5, np.float16: 0.5, np.uint16: 0x3F00}
+WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 257 / 256, None: 0}  # 8-bit blocks have a scale
 
 
-def arrays(n, gradient, state):
-    kinds = (np.float32, gradient, state, state)
-    return [np.full(n, ONE_HALF[kind], kind) for kind in kinds]
+def bytes_moved(p, g, state, copy):
+    """A parameter's: p and two state arrays are read and written, g is read, the copy is written."""
+    return 2 * WIDTH[p] + WIDTH[g] + 4 * WIDTH[state] + WIDTH[copy]
 
 
-def timed(step, repeats):
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        step()
-    return (time.perf_counter() - begin) / repeats
+def step_of(n, threads, parameter, gradient, state, copy):
+    p, g = (np.full(n, ONE_HALF[form], DTYPE[form]) for form in (parameter, gradient))
+    slots = [oc.state_array(p, state) for _ in range(2)]
+    low = None if copy is None else np.zeros(n, DTYPE[copy])
+    return partial(oc.functional.adam, p, g, *slots, step=10, lr=1e-6, num_threads=threads, copy=low)
 
 
 def measure(n, rounds, threads):
-    repeats = max(1, 2_000_000 // n)
-    steps = {}
-    for name, (kinds, _) in FORMATS.items():
-        mine = arrays(n, *kinds)
-        steps[name] = lambda mine=mine: oc.functional.adam(*mine, step=10, lr=1e-6, num_threads=threads)
-    times = {name: [] for name in FORMATS}
-    order, rng = list(FORMATS), random.Random(0)
-    for _ in range(rounds):
-        rng.shuffle(order)
-        for name in order:
-            timed(steps[name], 2)  # wakes the threads, and fills the caches with this one's arrays
-            times[name].append(timed(steps[name], repeats))
-    return {name: np.array(t) for name, t in times.items()}
+    steps = {name: step_of(n, threads, *forms) for name, forms in FORMATS.items()}
+    return interleaved(steps, rounds, max(1, 2_000_000 // n))
 
 
 def main():
@@ -65,9 +59,8 @@ def main():
     for n in options.sizes:
         times = measure(n, options.rounds, options.threads)
         for name, t in times.items():
-            low, median, high = np.percentile(times["float32"] / t, (25, 50, 75))
-            ratio = f"{median:.2f} [{low:.2f}, {high:.2f}]"
-            print(f"| {n:,} | {name} | {FORMATS[name][1]} | {np.median(t) * 1e6:,.1f} | {ratio} |")
+            moved = f"{bytes_moved(*FORMATS[name]):.3g}"
+            print(f"| {n:,} | {name} | {moved} | {np.median(t) * 1e6:,.1f} | {quartiles(times['float32'] / t)} |")
 
 
 if __name__ == "__main__":

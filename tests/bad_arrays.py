@@ -126,6 +126,8 @@ def backwards(a):
 BAD = {
     "float64": lambda a: a.astype(np.float64),
     "int16": lambda a: a.astype(np.int16),
+    "int8": lambda a: np.zeros(a.shape, np.int8),
+    "uint8": lambda a: np.zeros(a.shape, np.uint8),
     "int32": lambda a: a.view(np.int32),
     "big-endian": lambda a: a.astype(">f4"),
     "bytes": lambda a: a.tobytes(),

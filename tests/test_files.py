@@ -1,6 +1,6 @@
 """opt.save and opt.load: every bit comes back, and what is damaged or does not fit is refused.
 
-How a file reaches the disk is in test_last_good_file.py.
+How a file reaches the disk is in test_last_good_file.py; schedules in files are in test_saved_schedules.py.
 """
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import optcore as oc
 from helpers import assert_same_bits
 from optcore import _files
+from optcore.schedules import constant, warmup
 from processes import value_of
 from test_optimizers import each_variation, tensors
 
@@ -128,8 +129,8 @@ def test_other_programs_find_the_arrays_and_equal_states_are_equal_files(tmp_pat
 
 
 def test_every_cut_and_every_changed_byte_is_refused(tmp_path):
-    path, opt = tmp_path / "opt.safetensors", stepped(seed=1)
-    stepped().save(path)
+    path, opt, saved = tmp_path / "opt.safetensors", stepped(seed=1), stepped(lr=warmup(0.1, 9, then=constant(0.2)))
+    saved.save(path)
     with open(path, "r+b", buffering=0) as f:
         whole = f.read()
         for at, byte in enumerate(whole):
@@ -137,7 +138,7 @@ def test_every_cut_and_every_changed_byte_is_refused(tmp_path):
                 os.pwrite(f.fileno(), bytes([byte ^ change]), at)
                 refuses(opt, path, r"opt\.safetensors: it.*(altered|version)")
             os.pwrite(f.fileno(), bytes([byte]), at)
-        assert exact(_files.load(path, "Adam")) == exact(stepped().state_dict())
+        assert exact(_files.load(path, "Adam")) == exact(saved.state_dict())
         for length in reversed(range(len(whole))):
             f.truncate(length)
             refuses(opt, path, r"opt\.safetensors: it.*cut short")
@@ -168,8 +169,8 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path):
         (oc.Adam({"w": np.ones(3, np.float32)}), r"opt: param_groups\[0\]\['params'\]"),
     ]:
         refuses(wrong, path, message)
-    other.write_bytes(path.read_bytes().replace(b'\\"version\\":1', b'\\"version\\":2'))
-    refuses(opt, other, "other: it is of version 2; this optcore reads version 1")
+    other.write_bytes(path.read_bytes().replace(b'\\"version\\":2', b'\\"version\\":3'))
+    refuses(opt, other, "other: it is of version 3; this optcore reads versions 1 and 2")
     nested = f'{{"a":{"[" * 100_000}'.encode()
     for content in (b"", b"text, and not a short one", safetensors.numpy.save({"w": np.ones(3)}, {"optcore": "{}"}),
                     safetensors.numpy.save({"w": np.ones(3)}), len(nested).to_bytes(8, "little") + nested):
@@ -182,7 +183,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path):
 def test_what_a_file_cannot_hold_is_named(tmp_path):
     numbered(7).save(tmp_path / "opt")
     for value, message in [
-        ({"lr": lambda step: 0.1}, r"^lr is a function.* after loading"),
+        ({"lr": lambda step: 0.1}, r"^lr is a function of your own.* after loading"),
         ({"groups": [(0.9, object())]}, r"^groups\.0\.1: a object cannot"),
         ({"betas": {1.5: 2}}, "^betas: a dict cannot"),
         ({"lr": np.zeros(2, complex)}, "^lr: arrays of complex128 cannot"),

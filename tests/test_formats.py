@@ -150,66 +150,32 @@ def test_rounding_keeps_what_is_exact_and_goes_only_to_neighbours(seed, step, sl
     np.testing.assert_array_equal(np.isnan(special), np.isnan(bits.view(np.float32)[~finite]))
 
 
-@pytest.mark.parametrize("part", [1, 100, 2**15, 2**16 - 1])
-@pytest.mark.parametrize("slot", [0, 1, 2])
-def test_rounding_is_unbiased_over_elements_and_over_steps(part, slot):
-    """What is cut off is `part` of 2^16; it must round up with that probability. The number of ups among n is
-    binomial; five standard deviations are left to chance (one case in two million)."""
-    n = 1 << 18
-    chance = part / 2**16
-    room = 5 * np.sqrt(n * chance * (1 - chance))
-    value = np.full(n, 0x3F800000 + part, np.uint32).view(np.float32)
-    over_elements = reference.to_bfloat16(value, reference.noise(3, 11, 0, n, slot)) - 0x3F80
-    assert abs(int(over_elements.sum()) - n * chance) <= room
-    # one element, many steps, through the scalar definition's vector form
-    few = 1 << 12
-    over_steps = sum(int(reference.to_bfloat16(value[:1], reference.noise(3, t, 77, 1, slot))[0]) - 0x3F80
-                     for t in range(1, few + 1))
-    assert abs(over_steps - few * chance) <= 5 * np.sqrt(few * chance * (1 - chance)) + 1
-
-
-def test_noise_is_uniform_and_independent():
-    """Chi-squared over 256 cells for each byte, and over pairs of neighbouring elements, steps and state arrays:
-    the statistic has mean 255 and standard deviation sqrt(510); six of those are left to chance."""
-    n = 1 << 18
-    base = reference.noise(1, 1, 0, n, 0).astype(np.int64)
-    others = {"slot 1": reference.noise(1, 1, 0, n, 1), "slot 2": reference.noise(1, 1, 0, n, 2),
-              "next step": reference.noise(1, 2, 0, n, 0), "next seed": reference.noise(2, 1, 0, n, 0),
-              "neighbour": np.roll(base, 1)}
-
-    def check(cells, what):
-        counts = np.bincount(cells, minlength=256)
-        chi2 = float(((counts - n / 256) ** 2).sum() / (n / 256))
-        assert abs(chi2 - 255) < 6 * np.sqrt(510), (what, chi2)
-
-    check(base >> 8, "upper byte")
-    check(base & 255, "lower byte")
-    for what, other in others.items():
-        other = other.astype(np.int64)
-        check(other >> 8, what)
-        check((base >> 12) << 4 | other >> 12, f"pairs with {what}")
-        check((base ^ other) >> 8, f"difference from {what}")
-
-
 # ------------------------------------------------------------------------------------------- what it is for
 
 
+@pytest.mark.parametrize("form", ["bfloat16", "int8"])
 @pytest.mark.parametrize("factor", [0.1, 10.0])
-def test_second_moment_follows_a_change_of_scale(factor):
-    """10 000 steps, the gradients' scale changes tenfold in the middle: the mean of v stays within 1 % of float32's.
-    Rounded to nearest it does not move at all, since a step changes v by less than half a unit."""
-    n, steps, rng = 4096, 10_000, np.random.default_rng(0)
-    base = [rng.standard_normal(n).astype(np.float32) for _ in range(16)]
+def test_moments_follow_a_change_of_scale(factor, form):
+    """10 000 steps, the gradients' scale changes tenfold in the middle: the means of m and v stay within 1 % of
+    float32's. Rounded to nearest v does not move at all, since a step changes it by less than half a unit. An 8-bit v
+    that falls a hundredfold is off by about its own half, each element for itself: 0.5 / sqrt(n) of the mean, and of
+    1 % that is a fourth."""
+    n, steps, rng = 1 << 15, 10_000, np.random.default_rng(0)
+    base = [(1 + rng.standard_normal(n)).astype(np.float32) for _ in range(16)]
     exact = [np.zeros(n, np.float32) for _ in range(3)]
-    narrow = [np.zeros(n, np.float32), np.zeros(n, np.uint16), np.zeros(n, np.uint16)]
+    narrow = [np.zeros(n, np.float32), *(oc.state_array(exact[0], form) for _ in range(2))]
     for t in range(1, steps + 1):
         g = base[t % 16] * np.float32(1.0 if t <= steps // 2 else factor)
         oc.functional.adam(exact[0], g, *exact[1:], step=t)
         oc.functional.adam(narrow[0], g, *narrow[1:], step=t)
         if t % 1000 == 0:
-            want, got = exact[2].mean(dtype=np.float64), reference.decode(narrow[2]).mean(dtype=np.float64)
-            assert abs(got / want - 1) < 0.01, (t, got, want)
-    assert np.abs(narrow[0] - exact[0]).mean() < 0.02 * np.abs(exact[0]).mean()
+            for stored_as, want, nonnegative in ((narrow[1], exact[1], False), (narrow[2], exact[2], True)):
+                got = _formats.decode8(stored_as, n, nonnegative) if form == "int8" else reference.decode(stored_as)
+                assert abs(got.mean(dtype=np.float64) / want.mean(dtype=np.float64) - 1) < 0.01, (t, nonnegative)
+    # The mean of 1 / sqrt(v) is above that of the mean by 3/8 of v's relative variance: up to 0.5^2 in 8 bits, 0.12^2 in
+    # bfloat16, while v falls; so much longer is the way, and an element's own wandering is left to the mean.
+    longer = narrow[0].mean(dtype=np.float64) / exact[0].mean(dtype=np.float64) - 1
+    assert -0.005 < longer < (0.1 if form == "int8" else 0.0075)
 
 
 def test_rounding_to_nearest_would_not_follow():

@@ -104,6 +104,54 @@ def walk_narrow_between_guards(isa):
                         assert (around == half[kind]).all()
 
 
+# Parameters, gradient, first and other state arrays, and what follows them: compensation, copy, average. The state in
+# the loop and through the scratch, the parameters rounded in each way, and nothing but what follows.
+HALF = {"float32": np.float32(0.5), "float16": np.float16(0.5), "bfloat16": np.uint16(0x3F00), "int8": np.uint8(0)}
+COMBINATIONS = [("float32", "float32", "int8", "int8", None, "float16", "float32"),
+                ("bfloat16", "bfloat16", "int8", "int8", "bfloat16", "bfloat16", None),
+                ("bfloat16", "float16", "int8", "float32", None, None, "float32"),
+                ("bfloat16", "float32", "bfloat16", "int8", None, "float16", None),
+                ("float32", "float32", "float32", "float32", None, "bfloat16", "float32")]
+FILL = 0x5A
+AROUND_BLOCKS = (0, 1, 3, 7, 8, 9, 16, 17, 31, 33, 65, 255, 256, 257, 511, 513, 1023, 1024, 1025, 4097)
+
+
+def laid(arena, form, n, end):
+    """n elements of a format (or their blocks) at the first or the last bytes of an arena that is filled."""
+    arena[:] = FILL
+    size = -(-n // 256) * 257 if form == "int8" else n * HALF[form].nbytes
+    first = arena.size - size if end else 0
+    first -= first % (4 if form == "int8" else 1)                   # codes lie at words
+    a = arena[first:first + size].view(HALF[form].dtype)
+    a[:] = HALF[form]
+    return a, (slice(0, first), slice(first + size, None))
+
+
+def walk_formats_between_guards(isa):
+    """The same for 8-bit state, narrow parameters, copies and averages."""
+    module = _dispatch.load(isa)
+    module._tune(grain_elements=1, team_from_elements=0)
+    arenas = [between_guards(max(AROUND_BLOCKS)).view(np.uint8) for _ in range(8)]
+    for name, rule in RULES.items():
+        number = module.rule_index(rule.kernel)
+        scalars = rule.scalars(3, *(s.default for s in rule.all_settings))
+        for p, g, state, others, *after in COMBINATIONS:
+            forms = [p, g, *[state, others, others][:len(rule.arrays) - 2], *after]
+            for n in AROUND_BLOCKS:
+                for end in (False, True):
+                    placed = [None if form is None else laid(arena, form, n, end)
+                              for arena, form in zip(arenas, forms, strict=False)]
+                    arrays = [x and x[0] for x in placed]
+                    before = arrays[1].copy()
+                    print(isa, name, forms, n, end, file=sys.stderr)
+                    assert module.apply(number, tuple(arrays), scalars, 1 + (n % 5 == 0), 1, 3, 0, False, 0.25, 0.5)
+                    assert (arrays[1] == before).all()
+                    for arena, x in zip(arenas, placed, strict=False):
+                        assert x is None or all((arena[part] == FILL).all() for part in x[1])
+                    if arrays[-1] is not None and name != "lookahead":      # equal inputs: none left out or met twice
+                        assert (arrays[-1] == arrays[-1][:1]).all() and (arrays[-1] != 0.5).all()
+
+
 def overstep():
     """What the kernels must not do: read one element past the last."""
     a = between_guards(1)
@@ -125,6 +173,13 @@ def test_nothing_outside_the_arrays_is_touched(isa):
 @pytest.mark.parametrize("isa", _dispatch.available())
 def test_nothing_outside_narrow_arrays_is_touched(isa):
     done = run_alone("narrow", isa)
+    assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
+    assert done.stdout == "walked\n"
+
+
+@pytest.mark.parametrize("isa", _dispatch.available())
+def test_nothing_outside_the_arrays_of_other_formats_is_touched(isa):
+    done = run_alone("formats", isa)
     assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
     assert done.stdout == "walked\n"
 
@@ -211,5 +266,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "overstep":
         overstep()
     else:
-        walk_narrow_between_guards(sys.argv[2]) if sys.argv[1] == "narrow" else walk_between_guards(sys.argv[1])
+        walks = {"narrow": walk_narrow_between_guards, "formats": walk_formats_between_guards}
+        walks.get(sys.argv[1], walk_between_guards)(sys.argv[-1])
         print("walked")

@@ -22,12 +22,13 @@ def test_kernels_table_and_reference_have_the_same_rules(isa):
     in_kernels = _dispatch.load(isa).rules()
     assert set(in_kernels) == set(reference.FORMULAS) == {r.kernel for r in RULES.values()}
     for rule in RULES.values():
-        names, slots = in_kernels[rule.kernel]
+        names, slots, nonnegative = in_kernels[rule.kernel]
         assert names == reference.scalar_names(rule.kernel)
         defaults = [s.default for s in rule.all_settings]
         assert len(rule.scalars(1, *defaults)) == 3 + len(names)
         assert len(rule.arrays) == 2 + slots
         assert len(rule.keys) == (slots if rule.decay else 0)
+        assert nonnegative == sum(bit << k for k, bit in enumerate(rule.nonnegative))
 
 
 def test_functions_and_their_signatures_follow_the_table():
@@ -36,7 +37,8 @@ def test_functions_and_their_signatures_follow_the_table():
         ours, theirs = getattr(functional, name), getattr(reference, name)
         assert inspect.signature(ours) == inspect.signature(theirs)
         assert list(inspect.signature(ours).parameters) == [
-            *rule.arrays, "step", *(s.name for s in rule.all_settings), "num_threads", "seed", "offset"]
+            *rule.arrays, "step", *(s.name for s in rule.all_settings), "num_threads", "seed", "offset", "rounding",
+            "clip_value", "compensation", "copy", "average", "average_weight"]
 
 
 def test_every_family_means_a_rule_for_its_defaults():

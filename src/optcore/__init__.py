@@ -1,5 +1,6 @@
 """optcore: the optimizer step at the speed of memory, on any CPU, from any array library."""
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from optcore import _dispatch  # first: it chooses the build that the other modules import
 from optcore import functional, reference, schedules
@@ -11,7 +12,20 @@ from optcore._threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
 
+if TYPE_CHECKING:
+    from optcore.minimizers import Minimizer, bfgs, lbfgs, minimize, newton, newton_cg
+
 __version__ = _version("optcore")
 
+_MINIMIZERS = ["Minimizer", "bfgs", "lbfgs", "minimize", "newton", "newton_cg"]   # imported when first asked for
+
 __all__ = ["GradientAccumulator", "build_info", "check_grad", "functional", "get_num_threads", "reference", "schedules",
-           "set_num_threads", "state_array", *_classes]
+           "set_num_threads", "state_array", *_MINIMIZERS, *_classes]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MINIMIZERS:
+        raise AttributeError(f"module 'optcore' has no attribute {name!r}")
+    from optcore import minimizers
+
+    return getattr(minimizers, name)

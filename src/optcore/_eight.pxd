@@ -21,7 +21,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from optcore._codecs cimport as_bits, as_float, noise_at, share
+from optcore._codecs cimport Noise, as_bits, as_float, noise_at, share
 
 cdef enum:
     BLOCK8 = 256
@@ -88,20 +88,21 @@ cdef inline uint32_t exponent8(uint32_t top, bint nonneg) noexcept nogil:
     return BROKEN if e >= 255 else (LEAST if e < below + LEAST else e - below)
 
 
-cdef inline void encode8(uint32_t* values, uint32_t* words, uint8_t* exponent, uint32_t top, uint32_t begin,
-                         int slot, bint nonneg) noexcept nogil:
-    """Store one block of values, given by their bits and lost, whose largest is `top` and whose noise starts at
-    `begin`."""
+cdef inline void encode8(uint32_t* values, uint32_t* words, uint8_t* exponent, uint32_t top, Noise noise,
+                         uint64_t first, int slot, bint nonneg) noexcept nogil:
+    """Store one block of values, given by their bits and lost, of which `top` is the largest; the first is element
+    `first` of its tensor."""
     cdef uint32_t e = exponent8(top, nonneg)
     cdef float times = unit_of(<uint8_t> (254 - e))
+    cdef uint32_t h = noise_at(noise, first)
     cdef Py_ssize_t i
     exponent[0] = <uint8_t> e
     if e == BROKEN:
         memset(words, 0, BLOCK8)
         return
     for i in range(BLOCK8):
-        values[i] = code8(as_float(values[i]), times, share(begin, slot, KEPT), nonneg)
-        begin = noise_at(begin, 1)
+        values[i] = code8(as_float(values[i]), times, share(h, slot, KEPT), nonneg)
+        h = h + noise.stride
     pack8(values, words)
 
 
@@ -118,7 +119,7 @@ cdef inline void decode_blocks(const void* codes, const uint8_t* exponents, floa
             to[k * BLOCK8 + i] = value8(block[i], unit, nonneg)
 
 
-cdef inline void encode_blocks(const float* values, void* codes, uint8_t* exponents, Py_ssize_t n, uint32_t start,
+cdef inline void encode_blocks(const float* values, void* codes, uint8_t* exponents, Py_ssize_t n, Noise noise,
                                int slot, uint64_t first, bint nonneg) noexcept nogil:
     """Store n values, of which the first is element `first` of its tensor and starts a block. A last block that is
     not full is filled up with zeros."""
@@ -131,5 +132,5 @@ cdef inline void encode_blocks(const float* values, void* codes, uint8_t* expone
         for i in range(min(<Py_ssize_t> BLOCK8, n - k * BLOCK8)):
             block[i] = as_bits(values[k * BLOCK8 + i])
             top = max(top, top_of(values[k * BLOCK8 + i], nonneg))
-        encode8(block, <uint32_t*> codes + k * WORDS, exponents + k, top,
-                noise_at(start, <uint32_t> (first + <uint64_t> (k * BLOCK8))), slot, nonneg)
+        encode8(block, <uint32_t*> codes + k * WORDS, exponents + k, top, noise, first + <uint64_t> (k * BLOCK8), slot,
+                nonneg)

@@ -1,9 +1,9 @@
 """Optimizers in files: the safetensors format with a checksum, written so that the last good file always loads.
 
 Owns what a file holds and how it reaches the disk. A file has one tensor for each array and, in the metadata, one
-JSON text with everything else and the SHA-256 of the whole file. Nothing is pickled or executed, and only a
-finished file ever gets the name that was asked for. Whether what was read fits an optimizer is for
-load_state_dict to say.
+JSON text with everything else and the SHA-256 of the whole file. A schedule of schedules.py is written as its name
+and arguments. Nothing is pickled or executed, and only a finished file ever gets the name that was asked for.
+Whether what was read fits an optimizer is for load_state_dict to say.
 """
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 1
+from optcore import schedules
+
+VERSION = 2
+READ = (1, VERSION)                     # version 1 had no schedules
+DEEPEST = 100                           # levels of nesting, far fewer than the interpreter's limit lets a reader walk
 METADATA = "optcore"                    # the only key: the library writes several in an order that changes by run
 
 # The checksum is taken over every byte of the file with these in its own place. A checksum over arrays and settings
@@ -71,6 +75,8 @@ def load(path: str | os.PathLike[str], optimizer: str) -> dict[str, Any]:
         return found
     except ValueError as e:
         raise ValueError(f"{name}: {e}") from None
+    except (AttributeError, LookupError, TypeError, RecursionError) as e:      # a checksum keeps out no forger
+        raise ValueError(f"{name}: it holds what no optimizer of optcore has saved: {e!r}") from None
 
 
 def _library(name: str) -> Any:
@@ -83,9 +89,9 @@ def _library(name: str) -> Any:
 # ---------------------------------------------------------------------------------------------- what a file holds
 
 
-def _encoded(x: Any, where: str, tensors: dict[str, Any]) -> Any:
-    """x for JSON, its arrays put into `tensors`. Dicts, tuples and arrays are tagged, so that they come back as
-    what they were, with keys that are numbers."""
+def _encoded(x: Any, where: str, tensors: dict[str, Any], depth: int = 0) -> Any:
+    """x for JSON, its arrays put into `tensors`. Dicts, tuples, arrays and schedules are tagged, so that they come back
+    as what they were, with keys that are numbers."""
     if isinstance(x, np.generic):
         x = x.item()
     if x is None or type(x) in (bool, int, float, str):
@@ -98,15 +104,21 @@ def _encoded(x: Any, where: str, tensors: dict[str, Any]) -> Any:
         # The library writes the memory as it lies.
         tensors[where] = np.asarray(x, x.dtype.newbyteorder("="), order="C")
         return {"array": where}
+    if depth == DEEPEST:
+        raise ValueError(f"{where}: it is nested too deeply for a file")
+    depth += 1
     inside = f"{where}." if where else ""
     if type(x) in (list, tuple):
-        items = [_encoded(v, f"{inside}{k}", tensors) for k, v in enumerate(x)]
+        items = [_encoded(v, f"{inside}{k}", tensors, depth) for k, v in enumerate(x)]
         return {"tuple": items} if type(x) is tuple else items
     if isinstance(x, Mapping) and all(type(k) in (int, str) for k in x):
-        return {"dict": [[k, _encoded(v, f"{inside}{k}", tensors)] for k, v in x.items()]}
+        return {"dict": [[k, _encoded(v, f"{inside}{k}", tensors, depth)] for k, v in x.items()]}
+    arguments = schedules.arguments(x)
+    if arguments is not None:
+        return {"schedule": [type(x).__name__, _encoded(arguments, where, tensors, depth)]}
     if callable(x):
-        raise ValueError(f"{where} is a function, which a file cannot hold: put a number in its place, save, and set "
-                         "the function again here and after loading")
+        raise ValueError(f"{where} is a function of your own, which a file cannot hold: put a number in its place, "
+                         "save, and set the function again here and after loading")
     raise ValueError(f"{where}: a {type(x).__name__} cannot be written to a file")
 
 
@@ -120,7 +132,21 @@ def _decoded(x: Any, tensors: Mapping[str, Any]) -> Any:
         return tensors[value]
     if kind == "tuple":
         return tuple(_decoded(v, tensors) for v in value)
+    if kind == "schedule":
+        return _schedule(*value)
+    if kind != "dict":
+        raise ValueError(f"it holds what no optimizer of optcore has saved: {kind!r}")
     return {k: _decoded(v, tensors) for k, v in value}
+
+
+def _schedule(name: str, arguments: Any) -> Any:
+    """The schedule of this name. It checks its arguments, of which none is an array."""
+    if name not in schedules.BY_NAME:
+        raise ValueError(f"it names the schedule {name!r}; there are {', '.join(schedules.BY_NAME)}")
+    try:
+        return schedules.BY_NAME[name](**_decoded(arguments, {}))
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"its schedule {name}: {e}") from None
 
 
 def _dtype(name: str) -> Any:
@@ -149,8 +175,8 @@ def _opened(data: bytes) -> dict[str, Any]:
         version = about["version"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError("it is cut short or altered, or no file that an optimizer of optcore has saved") from None
-    if version != VERSION:
-        raise ValueError(f"it is of version {version!r}; this optcore reads version {VERSION}")
+    if version not in READ:
+        raise ValueError(f"it is of version {version!r}; this optcore reads versions {' and '.join(map(str, READ))}")
     at = 8 + header.find(MARK) + len(MARK)
     if data[at:at + len(BLANK)] != _checksum(data, at):
         raise ValueError("its bytes do not agree with its checksum: it is cut short or altered")

@@ -30,8 +30,9 @@ def noise(seed: int, step: int, offset: int, n: int, slot: int, bits: int = 16) 
     z = (seed + 0x9E3779B97F4A7C15 * step) & _LOW64
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _LOW64
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _LOW64
-    start = np.uint32((z ^ (z >> 31)) >> 32)
-    x = start + (np.arange(n, dtype=np.uint64) + np.uint64(offset)).astype(np.uint32) * np.uint32(0x9E3779B1)
+    z ^= z >> 31
+    start, stride = np.uint32(z >> 32), np.uint32(z & 0xFFFFFFFF | 1)
+    x = start + (np.arange(n, dtype=np.uint64) + np.uint64(offset)).astype(np.uint32) * stride
     if slot == 0:
         return x & np.uint32((1 << bits) - 1)
     if slot > 1:
@@ -98,7 +99,8 @@ def decode8(stored: Any, n: int, nonnegative: bool) -> Any:
     x = ((codes >> np.array([0, 8, 16, 24], np.uint32)[None, :, None]) & np.uint32(0xFF)).reshape(count, BLOCK)
     unit = (stored[count * BLOCK:].astype(np.uint32) << np.uint32(23)).view(np.float32)[:, None]
     size = x if nonnegative else x & np.uint32(0x7F)
-    values = (((size << np.uint32(_KEPT)) | np.uint32(0x40000000)).view(np.float32) - np.float32(2)) * unit
+    with np.errstate(invalid="ignore"):             # 0 times infinity, the unit of a broken block
+        values = (((size << np.uint32(_KEPT)) | np.uint32(0x40000000)).view(np.float32) - np.float32(2)) * unit
     if not nonnegative:
         values = (values.view(np.uint32) | ((x & np.uint32(0x80)) << np.uint32(24))).view(np.float32)
     return values.reshape(-1)[:n]

@@ -15,7 +15,7 @@ Design:
 from collections import defaultdict
 
 cimport cython
-from cpython.buffer cimport PyBuffer_Release
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY
@@ -33,8 +33,10 @@ from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
 from optcore._rules cimport nonnegative, rule_t, slots
-from optcore._sums cimport blocks_of, pairwise, squares
+from optcore._sums cimport BLOCK, blocks_of, pairwise, squares
 from optcore._tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor, span_fn
+from optcore._vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
+from optcore._vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
 
 cdef enum:
     MAX_RULES = 64
@@ -305,6 +307,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     return good
 
 include "_plan.pxi"
+include "_vectors.pxi"
 
 # ---------------------------------------------------------------------------------------------- the machine
 

@@ -44,7 +44,8 @@ cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor*
     cdef state_t* s0 = <state_t*> t.s[0]
     cdef state_t* s1 = <state_t*> t.s[1]
     cdef state_t* s2 = <state_t*> t.s[2]
-    cdef uint32_t h = noise_at(t.noise, <uint32_t> (t.first + <uint64_t> lo))
+    cdef uint32_t stride = t.noise.stride
+    cdef uint32_t h = noise_at(t.noise, t.first + <uint64_t> lo)
     cdef float w, d
     cdef float a = 0, b = 0, c = 0
     cdef Py_ssize_t i
@@ -60,7 +61,7 @@ cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor*
         if slots(&r) > 0: store(s0 + i, a, share(h, 0, 16))
         if slots(&r) > 1: store(s1 + i, b, share(h, 1, 16))
         if slots(&r) > 2: store(s2 + i, c, share(h, 2, 16))
-        h = noise_at(h, 1)
+        h = h + stride
 
 
 cdef inline void blocks(const rule_t* kind, const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
@@ -90,7 +91,6 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
     cdef uint32_t top[MAX_SLOTS]
     cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
     cdef float clip = t.clip
-    cdef uint32_t begin = noise_at(t.noise, <uint32_t> (t.first + <uint64_t> at))
     cdef int z = nonnegative(&r)
     cdef float w, d
     cdef float a = 0, b = 0, c = 0
@@ -126,4 +126,5 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
             for i in range(n):
                 top[k] = max(top[k], top_of(as_float(bits[k][i]), z >> k & 1))
     for k in range(slots(&r)):
-        encode8(bits[k], words[k], t.e[k] + at // BLOCK8, top[k], begin, k, z >> k & 1)
+        encode8(bits[k], words[k], t.e[k] + at // BLOCK8, top[k], t.noise, t.first + <uint64_t> at, k,
+                z >> k & 1)

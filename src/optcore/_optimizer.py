@@ -22,8 +22,8 @@ from optcore._walks import Walk, scaled
 NONFINITE = ("propagate", "skip", "raise")
 ROUNDING = ("stochastic", "nearest", "kahan", "master")
 SMALL = 4096                    # tensors of fewer elements keep float32 state where "int8" is asked for
-MAX_NORM = Setting("max_norm", 1.0, NONNEGATIVE, "")
-GRAD_SCALE = Setting("grad_scale", 1.0, POSITIVE, "")
+MAX_NORM = Setting("max_norm", 1.0, NONNEGATIVE, "", scheduled=False)
+GRAD_SCALE = Setting("grad_scale", 1.0, POSITIVE, "", scheduled=False)
 AVERAGE = Setting("average", 0.999, FRACTION, "")
 BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
 

@@ -121,7 +121,9 @@ class Saved:
 
         However this ends, in an error or with the process killed, `path` is then the whole old file or the whole
         new one. Needs the safetensors library: pip install optcore[save].
-        Raises ValueError for a setting that a file cannot hold, OSError if the file cannot be written.
+        Schedules of optcore.schedules are written by name and arguments.
+        Raises ValueError for a setting that a file cannot hold, such as a function of your own, OSError if the file
+        cannot be written.
         """
         _files.save(path, self.state_dict(), self.family.name)
 

@@ -41,7 +41,8 @@ BETA1 = Setting("beta1", 0.9, FRACTION, "how much of the first moment is kept")
 BETA2 = Setting("beta2", 0.999, FRACTION, "how much of the second moment is kept")
 DECAY = Setting("weight_decay", 0.0, NONNEGATIVE, "coupled decay: weight_decay * p joins the gradient")
 DECOUPLED = Setting("weight_decay", 1e-2, NONNEGATIVE, "decoupled decay: p is first scaled by 1 - lr * weight_decay")
-CLIP_VALUE = Setting("clip_value", 1.0, NONNEGATIVE, "the largest absolute value of a gradient's element")
+CLIP_VALUE = Setting("clip_value", 1.0, NONNEGATIVE, "the largest absolute value of a gradient's element",
+                     scheduled=False)
 MAXIMIZE = Setting("maximize", False, FLAG, "ascend: the gradient's sign is turned first")
 
 

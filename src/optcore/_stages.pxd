@@ -39,7 +39,7 @@ cdef inline void write_parameters(const Tensor* t, Py_ssize_t lo, const float* w
             p[i] = to_bfloat16(w[i])
             lack = w[i] - as_float(<uint32_t> p[i] << 16)
             lack = lack if lack - lack == 0 else 0      # beside an infinity or NaN there is no rest
-            store(rest + i, lack, share(noise_at(t.noise, <uint32_t> first + <uint32_t> i), 3, 16))
+            store(rest + i, lack, share(noise_at(t.noise, first + <uint64_t> i), 3, 16))
     elif t.rounding == STOCHASTIC:
         skip = <Py_ssize_t> (first & 7)
         philox_halves(noise, (skip + n + 7) // 8, first >> 3, t.seed, t.step)

@@ -1,8 +1,8 @@
 # One tensor as the engine sees it: its arrays, their formats, and what is to be done to it at this step.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
-from optcore._codecs cimport Format
+from optcore._codecs cimport Format, Noise
 
 cdef enum:
     MAX_SLOTS = 3
@@ -47,4 +47,4 @@ cdef struct Tensor:
     uint64_t first          # number of this shard's first element in the whole tensor
     uint64_t seed           # of the noise
     uint64_t step
-    uint32_t noise          # where that of the state starts
+    Noise noise             # of the state

@@ -14,7 +14,7 @@ from optcore._specs import RULES, Rule
 
 __all__ = list(RULES)
 
-_WEIGHT = Setting("average_weight", 0.0, FRACTION, "")
+_WEIGHT = Setting("average_weight", 0.0, FRACTION, "", scheduled=False)
 
 
 def _slowly(rule: Rule, number: int) -> tuple[Callable[..., None], Callable[..., None]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import cos, pi
 from typing import Any
 
@@ -276,3 +276,16 @@ class piecewise:
         step = whole("step", step)
         begin, value = self.pieces[bisect_right(self.pieces, step, key=lambda piece: piece[0]) - 1]
         return value(step - begin + 1) if callable(value) else value
+
+
+# Every schedule by its name. Fixed, so that a file never decides what is looked up.
+BY_NAME: dict[str, Any] = {
+    kind.__name__: kind for kind in (constant, cosine, exponential, one_cycle, piecewise, warmup)}
+
+
+def arguments(schedule: Any) -> dict[str, Any] | None:
+    """What BY_NAME's class of its name makes this schedule of, by keyword; None for any other function."""
+    if type(schedule) not in BY_NAME.values():          # a subclass may do something else
+        return None
+    found = {field.name: getattr(schedule, field.name) for field in fields(schedule)}
+    return {"pieces": dict(found["pieces"])} if type(schedule) is piecewise else found

@@ -1,0 +1,115 @@
+"""One iteration of L-BFGS and of BFGS, less the objective: ours beside SciPy's and torch's.
+
+    python bench/minimize.py [--quick]
+
+What is timed is the gap between the end of one evaluation and the beginning of the next. The objective is a
+separable quadratic on which nearly every first trial is accepted, so a gap is an iteration; evaluations an
+iteration are told. A run has as many iterations as fill the memory, and some more that count. Runs of all contenders
+take turns in shuffled order; a ratio is formed of medians within a round, and the median of the rounds is told with
+its quartiles.
+"""
+
+import argparse
+import random
+import time
+
+import numpy as np
+import scipy.optimize
+import torch
+
+import optcore as oc
+
+MEMORY = 10
+
+
+class Objective:
+    """0.5 sum c (x - 1)^2 with c from 1 to 10, which keeps the gaps between its evaluations."""
+
+    def __init__(self, n, dtype, library=np):
+        self.scale = library.linspace(1, 10, n, dtype=getattr(library, dtype))
+        self.gaps, self.left = [], None
+
+    def __call__(self, x):
+        if self.left is not None:
+            self.gaps.append(time.perf_counter() - self.left)
+        g = x - 1
+        f = g * self.scale
+        value = 0.5 * float((f * g).sum())      # not f @ g: BLAS's threads would spin on into the iteration
+        self.left = time.perf_counter()
+        return value, f
+
+
+def ours(method, n, dtype, iterations):
+    objective = Objective(n, dtype)
+    options = {"maxiter": iterations, "gtol": 0, "ftol": 0}
+    found = oc.minimize(objective, np.zeros(n, dtype), jac=True, method=method, options=options)
+    return objective.gaps, found.nfev / found.nit
+
+
+def scipys(method, n, dtype, iterations):
+    objective = Objective(n, "float64")
+    options = {"maxiter": iterations, "gtol": 0} | ({"ftol": 0, "maxcor": MEMORY} if method == "L-BFGS-B" else {})
+    found = scipy.optimize.minimize(objective, np.zeros(n), jac=True, method=method, options=options)
+    return objective.gaps, found.nfev / found.nit
+
+
+def torchs(method, n, dtype, iterations):
+    objective = Objective(n, dtype, torch)
+    x = torch.zeros(n, dtype=getattr(torch, dtype), requires_grad=True)
+    search = torch.optim.LBFGS([x], max_iter=iterations, max_eval=10 * iterations, history_size=MEMORY,
+                               tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe")
+
+    def closure():
+        value, x.grad = objective(x.detach())
+        return value
+
+    search.step(closure)
+    state = search.state[x]
+    return objective.gaps, state["func_evals"] / state["n_iter"]
+
+
+def table(cases, rounds):
+    print("| work | contender | an iteration, ms | evaluations an iteration | its time / ours [quartiles] |")
+    print("|---|---|---:|---:|---:|")
+    for label, contenders, iterations, skipped in cases:
+        medians = {who: [] for who in contenders}
+        evaluations, order, shuffle = {}, list(contenders), random.Random(0)
+        for _ in range(rounds):
+            shuffle.shuffle(order)
+            for who in order:
+                gaps, evaluations[who] = contenders[who](iterations)
+                medians[who].append(np.median(gaps[skipped:]))
+        t = {who: np.array(x) for who, x in medians.items()}
+        for who in contenders:
+            low, middle, high = np.percentile(t[who] / t["ours"], (25, 50, 75))
+            print(f"| {label} | {who} | {1e3 * np.median(t[who]):,.2f} | {evaluations[who]:.2f} "
+                  f"| {middle:.1f} [{low:.1f}, {high:.1f}] |", flush=True)
+
+
+def contenders(n, dtype):
+    return {
+        "ours": lambda k: ours("lbfgs", n, dtype, k),
+        "SciPy L-BFGS-B (float64)": lambda k: scipys("L-BFGS-B", n, dtype, k),
+        "torch LBFGS": lambda k: torchs("LBFGS", n, dtype, k),
+    }
+
+
+def dense(n):
+    return {"ours": lambda k: ours("bfgs", n, "float64", k), "SciPy BFGS": lambda k: scipys("BFGS", n, "float64", k)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="without n = 10 M")
+    options = parser.parse_args()
+    torch.set_num_threads(oc.get_num_threads())
+    sizes = {"1 M": 1_000_000} | ({} if options.quick else {"10 M": 10_000_000})
+    cases = [(f"L-BFGS {dtype}, n = {name}", contenders(n, dtype), 18, MEMORY + 2)
+             for dtype in ("float64", "float32") for name, n in sizes.items()]
+    cases += [(f"BFGS, n = {n}", dense(n), 12, 2) for n in (500, 2000)]
+    table(cases, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

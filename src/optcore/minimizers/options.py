@@ -1,0 +1,90 @@
+"""The methods and their options, one row each. Refuses what is wrong by name, before anything runs."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from optcore import _threads
+from optcore._specs import whole
+from optcore.minimizers import vectors
+from optcore.minimizers._bfgs import BFGS
+from optcore.minimizers._lbfgs import LBFGS
+from optcore.minimizers._newton import Newton, NewtonCG
+from optcore.minimizers.vectors import Vector
+
+
+@dataclass(frozen=True)
+class Method:
+    make: Callable[[int, Any, dict[str, Any]], Any]
+    options: dict[str, Any]         # its own, and defaults that differ
+    narrow: bool = False            # may keep float32 vectors
+    curvature: str | None = None    # what it needs beside the gradient: "hess", or "hessp" or "hess"
+    tolerances: tuple[str, ...] = ("gtol",)     # what `tol` sets
+
+
+COMMON: dict[str, Any] = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun": 15000, "maxls": 20,
+                          "num_threads": None, "disp": False}
+
+METHODS: dict[str, Method] = {
+    "lbfgs": Method(lambda n, dtype, o: LBFGS(n, dtype, maxcor=o["maxcor"], num_threads=o["num_threads"]),
+                    {"maxcor": 10, "ftol": 1e7 * 2.0 ** -52}, narrow=True, tolerances=("ftol", "gtol")),
+    "bfgs": Method(lambda n, dtype, o: BFGS(n, dtype, hess_inv0=o["hess_inv0"], num_threads=o["num_threads"]),
+                   {"hess_inv0": None}),
+    "newton": Method(lambda n, dtype, o: Newton(n), {}, curvature="hess"),
+    "newton-cg": Method(lambda n, dtype, o: NewtonCG(n), {}, curvature="hessp"),
+}
+
+
+def start_point(x0: Any, narrow: bool) -> Vector:
+    """A vector of our own with the values of x0."""
+    a = np.asarray(x0)
+    if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
+        raise TypeError(f"x0: real numbers of at most 64 bits are needed, got {a.dtype}")
+    if a.ndim > 1:
+        raise ValueError(f"x0 has shape {a.shape}: one axis is needed; x0.ravel() has one")
+    x: Vector = vectors.rows(1, a.size, np.float32 if narrow and a.dtype == np.float32 else np.float64)[0]
+    x[:] = a
+    if not np.isfinite(x).all():
+        raise ValueError(f"x0 is not finite at index {int(np.argmin(np.isfinite(x)))}")
+    return x
+
+
+def _tolerance(name: str, value: Any) -> float:
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: a number is needed, got {value!r}") from None
+    if not (isfinite(x) and x >= 0):
+        raise ValueError(f"{name}={value!r}: it must be finite and not negative")
+    return x
+
+
+def _symmetric(value: Any) -> Vector:
+    h: Vector = np.array(value, np.float64)
+    if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.isfinite(h).all() or (h != h.T).any():
+        raise ValueError("hess_inv0: a finite symmetric matrix is needed")
+    return h
+
+
+def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """All options of a method with their values."""
+    row = METHODS[method]
+    known = {**COMMON, **row.options}
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{name} is no option of {method}; there are {', '.join(sorted(known))}")
+    options = {**known, **{k: v for k, v in given.items() if v is not None}}
+    for name in ("gtol", "ftol"):
+        options[name] = _tolerance(name, options[name])
+    for name in ("maxiter", "maxfun", "maxls", "maxcor"):
+        if name in options:
+            options[name] = whole(name, options[name], 0 if name == "maxiter" else 1)
+    if options.get("hess_inv0") is not None:
+        options["hess_inv0"] = _symmetric(options["hess_inv0"])
+    threads = options["num_threads"]
+    options["num_threads"] = 0 if threads is None else _threads.checked(threads)
+    return options

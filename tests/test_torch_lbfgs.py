@@ -1,0 +1,93 @@
+"""optcore.torch.lbfgs.LBFGS in the place of torch.optim.LBFGS."""
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+import torch
+
+from optcore.torch import lbfgs
+from optcore.torch.lbfgs import LBFGS
+
+
+def net(form=torch.float32):
+    torch.manual_seed(0)
+    x = torch.randn(200, 5, dtype=form)
+    y = torch.sin(x).sum(1, keepdim=True)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1)).to(form)
+    return model, x, y
+
+
+def train(make, steps, form=torch.float32, scale=1.0, batches=1):
+    model, x, y = net(form)
+    search = make(model.parameters())
+    calls, losses = [0], []
+    for step in range(steps):
+        part = slice(step % batches, None, batches)
+
+        def closure(part=part):
+            calls[0] += 1
+            search.zero_grad()
+            loss = scale * ((model(x[part]) - y[part]) ** 2).mean()
+            loss.backward()
+            return loss
+
+        losses.append(float(search.step(closure).detach()) / scale)
+    return losses, calls[0], model, search
+
+
+@pytest.mark.parametrize("form", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_it_keeps_up_with_torchs_at_any_scale_of_the_loss(form, scale):
+    """Both fall more than 500-fold; on the way their paths part, and after so many iterations one may be some factor
+    ahead. At 1e-6 of the loss torch's own does not move at all, for its thresholds are absolute."""
+    mine, calls, *_ = train(lambda p: LBFGS(p, tolerance_grad=0, tolerance_change=0), 8, form, scale)
+    judge, *_ = train(lambda p: torch.optim.LBFGS(p, line_search_fn="strong_wolfe"), 8, form, 1.0)
+    assert mine[-1] < 4 * judge[-1] and mine[-1] < mine[0] / 500 and calls <= 8 * 26
+
+
+def test_batches_may_change_between_steps():
+    losses, _, _, search = train(lambda p: LBFGS(p, max_iter=4, history_size=10), 40, batches=4)
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) / 5
+    assert search._minimizer.skipped >= 0 and not search._minimizer._model.empty
+
+
+def test_a_loaded_state_goes_on_bit_for_bit():
+    def go(search, model, x, y, steps):
+        for _ in range(steps):
+            def closure():
+                search.zero_grad()
+                loss = ((model(x) - y) ** 2).mean()
+                loss.backward()
+                return loss
+            search.step(closure)
+
+    model, x, y = net()
+    search = LBFGS(model.parameters(), max_iter=3)
+    go(search, model, x, y, 3)
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    saved = search.state_dict()
+    go(search, model, x, y, 2)
+    other, _, _ = net()
+    other.load_state_dict(weights)
+    resumed = LBFGS(other.parameters(), max_iter=3)
+    resumed.load_state_dict(saved)
+    go(resumed, other, x, y, 2)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name, make", [
+    ("lr", lambda p: LBFGS(p, lr=0.1)), ("line_search_fn", lambda p: LBFGS(p, line_search_fn="armijo")),
+    ("params", lambda p: LBFGS([{"params": q} for q in p])),
+    ("params", lambda p: LBFGS([torch.zeros(2, dtype=torch.float16, requires_grad=True)])),
+    ("closure", lambda p: LBFGS(p).step())])
+def test_bad_input_is_refused_by_name(name, make):
+    with pytest.raises((TypeError, ValueError), match=name):
+        make(list(net()[0].parameters()))
+
+
+def test_example_in_the_docstring():
+    ran = doctest.testmod(lbfgs)
+    assert ran.attempted > 0 and ran.failed == 0
