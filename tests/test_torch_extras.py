@@ -165,6 +165,28 @@ def test_strides_with_and_without_holes_change_no_bit():
     assert all(same_bits(a, b) for end in ends[1:] for a, b in zip(end, ends[0], strict=True))
 
 
+def test_8_bit_state_stays_with_its_elements_when_the_strides_change():
+    """Its blocks are of elements in C order whatever the strides, in mid-run and from a file."""
+    ends = []
+    for turned in (False, True):
+        torch.manual_seed(0)
+        p = torch.randn(8, 8, 16, 8).requires_grad_()
+        opt = ot.Adam([p], lr=0.1, state_dtype="int8")
+        for t in range(6):
+            if turned and t == 2:
+                p.data = p.data.to(memory_format=torch.channels_last)
+            if turned and t == 3:
+                saved, opt = opt.state_dict(), ot.Adam([p], lr=0.1, state_dtype="int8")
+                opt.load_state_dict(saved)
+            if turned and t == 4:
+                p.data = p.data.contiguous()
+            give([p], t)
+            opt.step()
+        assert opt.state[p]["exp_avg"].dtype == torch.uint8
+        ends.append([p, opt.state[p]["exp_avg"], opt.state[p]["exp_avg_sq"]])
+    assert all(map(same_bits, *ends))
+
+
 def test_stepping_in_backward_keeps_them_too():
     ends = []
     for inside in (False, True):

@@ -266,7 +266,7 @@ cdef class Plan:
             self.busy = False
 
 
-def found(list groups, list params, dicts, list values, type plain, type parameter):
+def found(list groups, list params, dicts, list values, plain, parameter):
     """What a step of torch tensors finds: (gradients, how many are not None, whether each is plain), or None if it is
     not what it found before.
 
