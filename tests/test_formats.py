@@ -172,8 +172,8 @@ def test_moments_follow_a_change_of_scale(factor, form):
             for stored_as, want, nonnegative in ((narrow[1], exact[1], False), (narrow[2], exact[2], True)):
                 got = _formats.decode8(stored_as, n, nonnegative) if form == "int8" else reference.decode(stored_as)
                 assert abs(got.mean(dtype=np.float64) / want.mean(dtype=np.float64) - 1) < 0.01, (t, nonnegative)
-    # The mean of 1 / sqrt(v) is above that of the mean by 3/8 of v's relative variance: up to 0.5^2 in 8 bits, 0.12^2 in
-    # bfloat16, while v falls; so much longer is the way, and an element's own wandering is left to the mean.
+    # The mean of 1 / sqrt(v) is above that of v's mean by 3/8 of v's relative variance: up to 0.5^2 in 8 bits, 0.12^2
+    # in bfloat16, while v falls; so much longer is the way. An element's own wandering is left to the mean.
     longer = narrow[0].mean(dtype=np.float64) / exact[0].mean(dtype=np.float64) - 1
     assert -0.005 < longer < (0.1 if form == "int8" else 0.0075)
 
