@@ -23,7 +23,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore._buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of
+from optcore._buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of, same_shape
 from optcore._codecs cimport BFLOAT16, FLOAT32, INT8, Format, bfloat16, eight, noise_of, state_t, width
 from optcore._eight cimport BLOCK8, blocks8
 from optcore._engine cimport LINE, walk

@@ -11,7 +11,7 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
     kind: 2 Gaussian, 3 Rademacher. True when done; False, with nothing changed, when an array is not usable as it
     stands or two that are written overlap.
     """
-    cdef Py_ssize_t count = len(params), samples = len(weights), got = 0, total = 0, i
+    cdef Py_ssize_t count = len(params), samples = len(weights), got = 0, intervals = 0, total = 0, i
     cdef bint good = True
     cdef int way, threads
     cdef double start = 0
@@ -47,15 +47,17 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
             pieces[i].n = held[got - 1].len // <Py_ssize_t> sizeof(float)
             pieces[i].start = total
             total += pieces[i].n
-            written[i] = Interval(<char*> held[got - 1].buf, <char*> held[got - 1].buf + held[got - 1].len)
+            if pieces[i].n:
+                written[intervals] = Interval(<char*> held[got - 1].buf, <char*> held[got - 1].buf + held[got - 1].len)
+                intervals += 1
         if good:
-            qsort(written, count, sizeof(Interval), by_address)
-            for i in range(1, count):
+            qsort(written, intervals, sizeof(Interval), by_address)
+            for i in range(1, intervals):
                 good = good and written[i].low >= written[i - 1].high
         if good and total:
             noise = Noise(<Kind> kind, seed, sample, samples, c)
             pace = &noise_paces[kind - GAUSSIAN][log2(total * max(samples, 1))]
-            threads = team(num_threads, total * samples, pace, &way)
+            threads = team(num_threads, total * max(samples, 1), pace, &way)
             with nogil:
                 if way >= 0:
                     start = seconds()
