@@ -11,6 +11,7 @@ from optcore.check import check_grad
 from optcore._threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
+from optcore.search import ES, SPSA, RandomSearch
 
 if TYPE_CHECKING:
     from optcore.minimizers import Minimizer, bfgs, lbfgs, minimize, newton, newton_cg
@@ -19,8 +20,8 @@ __version__ = _version("optcore")
 
 _MINIMIZERS = ["Minimizer", "bfgs", "lbfgs", "minimize", "newton", "newton_cg"]   # imported when first asked for
 
-__all__ = ["GradientAccumulator", "build_info", "check_grad", "functional", "get_num_threads", "reference", "schedules",
-           "set_num_threads", "state_array", *_MINIMIZERS, *_classes]
+__all__ = ["ES", "GradientAccumulator", "RandomSearch", "SPSA", "build_info", "check_grad", "functional",
+           "get_num_threads", "reference", "schedules", "set_num_threads", "state_array", *_MINIMIZERS, *_classes]
 
 
 def __getattr__(name: str) -> Any:
