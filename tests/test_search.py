@@ -7,11 +7,11 @@ import multiprocessing
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 
 import optcore as oc
+from helpers import assert_same_bits
 from optcore import _noise
 from optcore.search import centred_ranks
 

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from helpers import OFFSETS, SIZES, assert_same_bits, placed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import OFFSETS, SIZES, assert_same_bits, placed
 from optcore import _formats, _noise
 from optcore._noise import KINDS, box_muller, noise
 

@@ -1,4 +1,5 @@
 """optcore: the optimizer step at the speed of memory, on any CPU, from any array library."""
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,22 @@ from optcore.optimizers import __all__ as _classes
 from optcore.search import ES, SPSA, RandomSearch
 
 if TYPE_CHECKING:
+    from optcore import surfaces
     from optcore.minimizers import Minimizer, bfgs, lbfgs, minimize, newton, newton_cg
+    from optcore.racing import race
 
 __version__ = _version("optcore")
 
-_MINIMIZERS = ["Minimizer", "bfgs", "lbfgs", "minimize", "newton", "newton_cg"]   # imported when first asked for
+# What is imported when first asked for, and from where.
+_LATER = {"Minimizer": "minimizers", "bfgs": "minimizers", "lbfgs": "minimizers", "minimize": "minimizers",
+          "newton": "minimizers", "newton_cg": "minimizers", "race": "racing", "surfaces": ""}
 
 __all__ = ["ES", "GradientAccumulator", "RandomSearch", "SPSA", "build_info", "check_grad", "functional",
-           "get_num_threads", "reference", "schedules", "set_num_threads", "state_array", *_MINIMIZERS, *_classes]
+           "get_num_threads", "reference", "schedules", "set_num_threads", "state_array", *_LATER, *_classes]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MINIMIZERS:
+    if name not in _LATER:
         raise AttributeError(f"module 'optcore' has no attribute {name!r}")
-    from optcore import minimizers
-
-    return getattr(minimizers, name)
+    home = _LATER[name]
+    return getattr(_import_module(f"optcore.{home}"), name) if home else _import_module(f"optcore.{name}")

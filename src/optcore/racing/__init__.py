@@ -1,0 +1,103 @@
+"""race(): optimizers on one surface, from one start, with one clock; their paths and a picture of them.
+
+Owns the public function and what it returns. Who can race is _racers.py, how one runs _run.py, how it looks _figure.py
+and _film.py. Imported when first asked for; matplotlib is imported when the first picture is drawn.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optcore._settings import whole
+from optcore.racing._own import chosen
+from optcore.racing._racers import DEFAULT, RACERS, line_up
+from optcore.racing._run import Track, run
+from optcore.surfaces import Surface
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["DEFAULT", "RACERS", "Race", "Track", "race"]
+
+
+@dataclass(frozen=True)
+class Race:
+    """What came of a race: `tracks`, a dict of Track by label, and the picture of them.
+
+    `figure` is a matplotlib Figure, drawn when first asked for; `save(path)` writes it, or an animation if path ends
+    in .gif. Both raise ImportError without matplotlib (pip install optcore[plot]).
+    """
+
+    surface: Surface
+    tracks: dict[str, Track] = field(repr=False)
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The picture: the surface with all paths, and beside it the loss of each step."""
+        from optcore.racing._figure import draw
+
+        return draw(self.surface, self.tracks).figure
+
+    def save(self, path: str | Path, *, dpi: float | None = None) -> None:
+        """Write the picture in the format that the name ends in (.png, .svg, .pdf); .gif is the race as it runs.
+
+        dpi: pixels an inch, of 10 x 4.3 inches: by default 150, and 80 for the animation.
+        """
+        if Path(path).suffix.lower() == ".gif":
+            from optcore.racing._film import film
+
+            film(self.surface, self.tracks, Path(path), dpi or 80)
+        else:
+            self.figure.savefig(path, dpi=dpi or 150)
+
+    def _repr_png_(self) -> bytes:
+        from io import BytesIO
+
+        buffer = BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
+def race(surface: str | Surface | Callable[[Any], Any], optimizers: Any = DEFAULT, *, steps: int | None = None,
+         start: Sequence[float] | None = None, seed: int = 0, lr: float | None = None, stride: float | None = None,
+         grad: Callable[[Any], Any] | None = None, hess: Callable[[Any], Any] | None = None,
+         box: Sequence[float] | None = None) -> Race:
+    """Let optimizers run on one surface from one start; one clock for all: a step is one evaluation of the surface.
+
+    Parameters
+        surface: a name (see optcore.surfaces), a Surface, or a function of your own, fun(x) -> number with x of
+            shape (2,), float64; it needs start
+        optimizers: one, or a list of them, or a dict label -> optimizer; "all" for every name. An optimizer is
+            a name ("Adam"; any case) or a class (oc.Adam), with the surface's settings;
+            an instance (oc.Adam([p], lr=0.3)): a new one with its settings runs, itself it is left alone;
+            a function of your own, (x, gradient) -> next x, arrays of shape (2,), float64
+        steps: evaluations of the surface, at least 1; by default what the surface's story takes
+        start: two numbers, instead of the surface's
+        seed: of the mini-batches (all optimizers see the same ones) and of random search
+        lr, stride: instead of the surface's: the learning rate of what follows the gradient (SGD, momentum,
+            Nesterov), and the step length of the others, from which theirs are made as RACERS says. For a function
+            of your own 1 / |H| at the start, and a hundredth of the box
+        grad, hess: of your own function; without them, central differences of fun or of grad
+        box: (left, right, bottom, top) to be drawn, instead of the surface's; for your own function around the paths
+
+    Returns a Race: its `tracks[label]` have `points` (k + 1, 2) and `losses` (k + 1,), float64, from the start on, the
+    `settings` used and how it `ended`. k is `steps`, or less where an optimizer converged or left for infinity.
+    Optimizers that search along a line stand still while they try points. Ours work in float32.
+
+    Raises ValueError for an unknown name (it lists those there are), for a function that returns a wrong shape or
+    something not finite (it says where), and TypeError for what is no optimizer.
+
+    >>> import optcore as oc
+    >>> result = oc.race("taco", ["SGD", oc.Adam, "Newton"], steps=20)
+    >>> {label: len(track.points) for label, track in result.tracks.items()}
+    {'SGD': 21, 'Adam': 21, 'Newton': 2}
+    >>> result.save("taco.png")                     # doctest: +SKIP
+    """
+    where = chosen(surface, start, grad, hess, box, lr, stride)
+    count = whole("steps", where.steps if steps is None else steps, 1)
+    seed = whole("seed", seed, 0)
+    racers = line_up(optimizers, where)
+    return Race(where, {label: run(where, label, racer, count, seed) for label, racer in racers.items()})

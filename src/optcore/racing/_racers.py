@@ -1,0 +1,105 @@
+"""Who can race: a row for each name, with the settings it takes from a surface, and all other ways to name one.
+
+A surface gives two lengths (surfaces.py); a row says which of them is this optimizer's lr, and times what. So all
+settings of all pictures are these rows and the surfaces' two numbers; nothing was tuned for a single picture.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optcore import optimizers as classes
+from optcore.optimizers import Optimizer
+from optcore.racing import _run
+from optcore.racing._run import Run
+from optcore.surfaces import Surface
+
+LR, STRIDE, NOTHING = "lr", "stride", ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A name's optimizer: a class of ours with settings, or a method of Minimizer.
+
+    lr = times * the surface's `length` ("lr" or "stride"); settings: those that are not the class's defaults.
+    """
+
+    family: str
+    length: str = NOTHING
+    times: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def on(self, surface: Surface) -> Run:
+        if not self.length:
+            return _run.Asked(self.family)
+        lr = self.times * getattr(surface, self.length)
+        return _run.Ours(getattr(classes, self.family), {"lr": float(f"{lr:.3g}"), **self.settings})
+
+
+RACERS: dict[str, Row] = {
+    "SGD": Row("SGD", LR),
+    # Momentum 0.9 makes steps up to 10 times as long; Nesterov's form is stable below 1.36 / curvature only.
+    "Momentum": Row("SGD", LR, 0.3, {"momentum": 0.9}),
+    "Nesterov": Row("SGD", LR, 0.3, {"momentum": 0.9, "nesterov": True}),
+    "Nesterov classical": Row("NesterovClassical", LR, 0.3, {"momentum": 0.9}),
+    "AdaGrad": Row("Adagrad", STRIDE, 4),               # its steps shrink with the root of the step number
+    "RMSProp": Row("RMSprop", STRIDE, 1, {"alpha": 0.9}),
+    "Adam": Row("Adam", STRIDE, 1),
+    "AdamW": Row("AdamW", STRIDE, 1),
+    "Lion": Row("Lion", STRIDE, 0.5),                   # every step has this length in every coordinate
+    "Newton": Row("newton"),
+    "BFGS": Row("bfgs"),
+    "L-BFGS": Row("lbfgs"),
+    "Adadelta": Row("Adadelta", STRIDE, 20, {"eps": 1e-3}),
+    "Adamax": Row("Adamax", STRIDE, 1),
+    "NAdam": Row("NAdam", STRIDE, 1),
+    "RAdam": Row("RAdam", LR),                          # its first steps follow the gradient
+    "Rprop": Row("Rprop", STRIDE, 1),
+    "ASGD": Row("ASGD", LR),
+    "AdEMAMix": Row("AdEMAMix", STRIDE, 0.2),           # its slow mean multiplies steps by up to 1 + alpha = 6
+}
+
+DEFAULT = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam", "L-BFGS")
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def line_up(optimizers: Any, surface: Surface) -> dict[str, Run]:
+    """Label -> what runs, in order."""
+    if optimizers == "all":
+        optimizers = list(RACERS)
+    if isinstance(optimizers, Mapping):
+        found = {str(label): _racer(x, surface)[1] for label, x in optimizers.items()}
+    else:
+        several = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
+        found = {}
+        for label, made in (_racer(x, surface) for x in several):
+            if label in found:
+                raise ValueError(f"optimizers: there are two with the label {label!r}; give a dict label -> optimizer")
+            found[label] = made
+    if not found:
+        raise ValueError("optimizers: none is given")
+    return found
+
+
+def _racer(x: Any, surface: Surface) -> tuple[str, Run]:
+    if isinstance(x, str):
+        for name, row in RACERS.items():
+            if _key(name) == _key(x):
+                return name, row.on(surface)
+        raise ValueError(f"optimizer {x!r} is unknown; there are {', '.join(RACERS)}")
+    if isinstance(x, type) and issubclass(x, Optimizer):
+        for name, row in RACERS.items():
+            if row.family == x.__name__:
+                return name, row.on(surface)
+    if isinstance(x, Optimizer):
+        settings = {k: v for k, v in x.param_groups[0].items() if k != "params"}
+        own = [f"{k}={v!r}" for k, v in settings.items() if v != x.family.settings[k]]
+        return " ".join([type(x).__name__, *own]), _run.Ours(type(x), settings)
+    if callable(x) and not isinstance(x, type):
+        return getattr(x, "__name__", type(x).__name__), _run.Own(x)
+    raise TypeError("optimizers: each is a name, a class or an instance of optcore, or a function "
+                    f"(x, gradient) -> next x; got {x!r}")

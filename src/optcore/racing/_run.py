@@ -1,0 +1,168 @@
+"""How one optimizer runs on a surface: a point for each evaluation of it.
+
+The clock: points[j] is where the optimizer stood when it asked for evaluation j, so points[0] is the start, and after k
+evaluations there are k + 1 points. One that searches along a line stands at the last point that it took.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from optcore.optimizers import NesterovClassical, Optimizer
+from optcore.surfaces import Array, Surface
+
+FAR = 50.0              # a point so many boxes away from the start has left
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where an optimizer was: points (k + 1, 2) and losses (k + 1,) from the start on, float64.
+
+    settings: what it ran with; ended: "" after all steps, "converged", "stopped" (a line search found no way on) or
+    "left" (for infinity).
+    """
+
+    label: str
+    points: Array = field(repr=False)
+    losses: Array = field(repr=False)
+    settings: dict[str, Any]
+    ended: str = ""
+
+
+class Look:
+    """The surface as one optimizer sees it: counts the evaluations, and refuses wrong answers by point and step."""
+
+    def __init__(self, surface: Surface, label: str, seed: int) -> None:
+        self.surface, self.label, self.seed, self.count = surface, label, seed, 0
+        self.at = np.zeros(2)
+
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        self.at = x
+        value, gradient = self.surface.value, self.surface.gradient
+        if self.surface.batch is not None:
+            value, gradient = self.surface.batch(self.seed, self.count)
+        f = self._answer("the function", value(x.copy()), ())
+        g = self._answer("the gradient", gradient(x.copy()), (2,))
+        self.count += 1
+        return float(f), g
+
+    def value(self, x: Array) -> float:
+        """The whole surface's value, whatever the batches are."""
+        self.at = x
+        return float(self._answer("the function", self.surface.value(x.copy()), ()))
+
+    def _answer(self, what: str, answer: Any, shape: tuple[int, ...]) -> Array:
+        try:
+            a = np.asarray(answer, np.float64)
+        except (TypeError, ValueError):
+            a = np.empty((0,))
+        if a.shape != shape:
+            needed = "a number" if shape == () else "shape (2,)"
+            raise ValueError(f"{what} gave {_brief(answer)} {self._where()}: {needed} is needed")
+        if not np.isfinite(a).all():
+            raise ValueError(f"{what} gave {_brief(answer)} {self._where()}")
+        return a
+
+    def _where(self) -> str:
+        return f"at x = {_brief(self.at)}, evaluation {self.count} of {self.label}"
+
+class Run(Protocol):
+    """What runs: yields the next point for ever, or returns, when it is done, how it ended."""
+
+    @property
+    def settings(self) -> dict[str, Any]: ...
+
+    def points(self, start: Array, look: Look) -> Generator[Array, None, str]: ...
+
+
+def _brief(x: Any) -> str:
+    if isinstance(x, np.ndarray):
+        return f"{x.tolist()!r}" if x.size <= 4 else f"an array of shape {x.shape}"
+    return f"{x!r}"[:60]
+
+
+@dataclass
+class Ours:
+    """A class of ours, on float32 parameters."""
+
+    kind: type[Optimizer]
+    settings: dict[str, Any]
+
+    def points(self, start: Array, look: Look) -> Generator[Array, None, str]:
+        p = start.astype(np.float32)
+        optimizer = self.kind([p], **self.settings)         # type: ignore[call-arg]
+        while True:
+            if isinstance(optimizer, NesterovClassical):
+                with optimizer.lookahead():
+                    gradient = look(p.astype(np.float64))[1]
+            else:
+                gradient = look(p.astype(np.float64))[1]
+            optimizer.step([gradient.astype(np.float32)])
+            yield p.astype(np.float64)
+
+
+@dataclass
+class Own:
+    """A function (x, gradient) -> next x of the reader's."""
+
+    function: Callable[[Array, Array], Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def points(self, start: Array, look: Look) -> Generator[Array, None, str]:
+        x = start
+        while True:
+            answer = self.function(x.copy(), look(x)[1])
+            if np.shape(answer) != (2,):
+                raise ValueError(f"{look.label} gave {_brief(answer)} at x = {_brief(x)}: the next x, of shape (2,), "
+                                 "is needed")
+            x = np.array(answer, np.float64)
+            yield x
+
+
+@dataclass
+class Asked:
+    """A method that asks for points, on float64 parameters."""
+
+    method: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"method": self.method}
+
+    def points(self, start: Array, look: Look) -> Generator[Array, None, str]:
+        from optcore.minimizers import Minimizer
+
+        minimizer = Minimizer(start, method=self.method, ftol=0.0)
+        first = True
+        while not minimizer.done:
+            x = np.array(minimizer.ask())
+            minimizer.tell(*look(x), hess=look.surface.hessian(x) if self.method == "newton" else None)
+            if not first:
+                yield np.array(minimizer.x)
+            first = False
+        return "converged" if minimizer.success else "stopped"
+
+
+def run(surface: Surface, label: str, racer: Run, steps: int, seed: int) -> Track:
+    """The track of one optimizer."""
+    start = np.array(surface.start, np.float64)
+    look = Look(surface, label, seed)
+    size = 1.0 + np.abs(start).max() if surface.box is None else max(np.ptp(surface.box[:2]), np.ptp(surface.box[2:]))
+    points, ended = [start], ""
+    losses = [look.value(start)]
+    coming = racer.points(start, look)
+    while len(points) <= steps:
+        try:
+            x = next(coming)
+        except StopIteration as end:
+            ended = end.value
+            break
+        if not np.isfinite(x).all() or np.abs(x - start).max() > FAR * size:
+            ended = "left"
+            break
+        points.append(x)
+        losses.append(look.value(x))
+    return Track(label, np.array(points), np.array(losses), racer.settings, ended)
