@@ -62,15 +62,16 @@ def contenders(shapes, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--threads", type=int, default=oc.get_num_threads())
+    parser.add_argument("--threads", type=int, help="of both (default: optcore's, as many as it measures to pay)")
     options = parser.parse_args()
-    oc.set_num_threads(options.threads)
+    if options.threads is not None:
+        oc.set_num_threads(options.threads)
     print("| list | ours, us | torch, us | torch / ours [quartiles] | ours: what clip and zero add "
           "| torch's average, us | what the average adds to our step, us | share of torch's [quartiles] |\n"
           "|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, shapes in LISTS.items():
-        steps, refill = contenders(shapes, options.threads)
-        repeats = min(MOST_CALLS, max(1, 2_000_000 // sum(int(np.prod(s)) for s in shapes)))
+        steps, refill = contenders(shapes, oc.get_num_threads())
+        repeats = min(MOST_CALLS, max(1, 20_000_000 // sum(int(np.prod(s)) for s in shapes)))
         t = interleaved(steps, options.rounds, repeats, warm=3, before=refill)
         us = {who: np.median(x) * 1e6 for who, x in t.items()}
         added = t["ours, average"] - t["ours, step alone"]

@@ -17,7 +17,7 @@ import torch
 
 import optcore as oc
 import optcore.torch as ot
-from formats import timed
+from rounds import timed
 from shapes import LISTS
 
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")

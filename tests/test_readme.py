@@ -23,8 +23,9 @@ def test_examples_run(capsys):
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_examples_in_the_docs_run(page, capsys):
+    names = {"__name__": "docs"}                # a page is read from top to bottom
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        exec(compile(block, str(page), "exec"), {"__name__": "docs"})
+        exec(compile(block, str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import accumulate
 
 import pytest
 import torch
@@ -116,6 +117,34 @@ def test_gradients_do_not_live_together():
     model(torch.randn(2, 64)).sum().backward()
     gc.collect()
     assert most == [1] * 6 and live_gradients(model) == 0
+
+
+def peak(inside, layers, width):
+    """The most bytes that were live above those before, in a training step after the first, as the profiler saw
+    torch's allocator."""
+    model = torch.nn.Sequential(*[torch.nn.Linear(width, width, bias=False) for _ in range(layers)])
+    opt, x = ot.AdamW(model.parameters()), torch.randn(2, width)
+    if inside:
+        ot.step_in_backward(model, opt)
+
+    def train():
+        model(x).sum().backward()
+        opt.step()
+        opt.zero_grad()
+
+    train()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
+        train()
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    return max(accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())))
+
+
+def test_peak_memory_falls_by_the_gradients_size():
+    layers, width = 8, 256
+    gradient, activation = 4 * width * width, 4 * 2 * width
+    assert peak(False, layers, width) >= layers * gradient
+    # One gradient at a time; the forward pass's outputs are live as well, and few of the backward pass's.
+    assert peak(True, layers, width) <= gradient + 2 * layers * activation
 
 
 def test_what_needs_all_gradients_is_refused():

@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.testing._internal.common_optimizers import optim_db
 
 import optcore as oc
 import optcore.torch as ot
 from bounded import U32
 from optcore._specs import FAMILIES
 from test_torch_oracle import bounded_trajectory
+from torch_cases import optim_db
 
 STEPS = 22
 SIZES = (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025)

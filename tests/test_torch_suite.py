@@ -18,10 +18,10 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
 import optcore.torch as ot
 from optcore._specs import FAMILIES
+from torch_cases import OptimizerErrorEnum, optim_db
 
 INFOS = [info for info in optim_db if info.optim_cls.__name__ in FAMILIES]
 

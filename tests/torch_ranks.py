@@ -80,8 +80,8 @@ def zero(rank, ranks, folder):
                 assert all(torch.equal(got[n][k], v) for n, entry in want.items() for k, v in entry.items())
 
 
-def sharded(ranks):
-    net = model()
+def sharded(ranks, dtype=torch.float32):
+    net = model().to(dtype)
     mesh = init_device_mesh("cpu", (ranks,))
     for layer in net:
         if isinstance(layer, torch.nn.Linear):
@@ -105,10 +105,41 @@ def fsdp(rank, ranks, folder):
                 assert isinstance(opt.state[p][key], DTensor) == (value.shape == q.shape)
 
 
+def fsdp_narrow(rank, ranks, folder):
+    """The noise of stochastic rounding goes by an element's place in the whole tensor, so shards round as it does."""
+    for name, chosen in CLASSES.items():
+        for rounding in ("stochastic", "kahan", "master"):
+            how = {**chosen, "state_dtype": "bfloat16", "rounding": rounding, "average": 0.5, "seed": 3}
+            alone, (net, _) = model().bfloat16(), sharded(ranks, torch.bfloat16)
+            opt, judge = getattr(ot, name)(net.parameters(), **how), getattr(ot, name)(alone.parameters(), **how)
+            for t in range(STEPS):
+                gradients(net, t)
+                gradients(alone, t)
+                opt.step()
+                judge.step()
+            assert same(net.parameters(), alone.parameters()), (name, rounding)
+            assert same(opt.averages, judge.averages), (name, rounding)
+            for p, q in zip(net.parameters(), alone.parameters(), strict=True):
+                assert opt.state[p].keys() == judge.state[q].keys()
+                for key, value in judge.state[q].items():
+                    assert torch.equal(whole(opt.state[p][key]), value), (name, rounding, key)
+            with opt.averaged(), judge.averaged():
+                assert same(net.parameters(), alone.parameters())
+    wide = fully_shard(torch.nn.Linear(64, 64), mesh=init_device_mesh("cpu", (ranks,)))
+    try:
+        ot.Adam(wide.parameters(), state_dtype="int8")
+    except ValueError as e:
+        assert "is sharded" in str(e) and "int8" in str(e)
+    else:
+        raise AssertionError("8-bit state of shards was not refused")
+    ot.Adam(wide.parameters(), state_dtype={"exp_avg": "bfloat16"})
+
+
 def gradients(net, t):
     """The same whole gradients whatever the number of ranks, each rank taking its share."""
     for k, p in enumerate(net.parameters()):
         g = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * t + k))
+        g = g.to(p.dtype)
         p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
 
 

@@ -12,6 +12,7 @@ from optcore.check import check_grad
 from optcore._threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
+from optcore.search import ES, SPSA, RandomSearch
 
 if TYPE_CHECKING:
     from optcore import surfaces
@@ -24,8 +25,8 @@ __version__ = _version("optcore")
 _LATER = {"Minimizer": "minimizers", "bfgs": "minimizers", "lbfgs": "minimizers", "minimize": "minimizers",
           "newton": "minimizers", "newton_cg": "minimizers", "race": "racing", "surfaces": ""}
 
-__all__ = ["GradientAccumulator", "build_info", "check_grad", "functional", "get_num_threads", "reference", "schedules",
-           "set_num_threads", "state_array", *_LATER, *_classes]
+__all__ = ["ES", "GradientAccumulator", "RandomSearch", "SPSA", "build_info", "check_grad", "functional",
+           "get_num_threads", "reference", "schedules", "set_num_threads", "state_array", *_LATER, *_classes]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,5 @@
 # The compiled module, under whichever build was chosen; held against it by tests/test_table.py.
+from collections.abc import Iterable, Sequence
 from typing import Any, Self, final
 
 def rules() -> dict[str, tuple[tuple[str, ...], int, int]]: ...
@@ -10,13 +11,20 @@ def _tune(*, grain_elements: int = 1024, team_from_elements: int = 16384) -> Non
 def apply(rule: int, arrays: tuple[Any, ...], scalars: tuple[float, ...], num_threads: int = 0,
           seed: int = 0, step: int = 0, first: int = 0, nearest: bool = False, clip: float = ...,
           weight: float = 0.0) -> bool: ...
+def perturb(outs: list[Any], params: list[Any], firsts: list[int], weights: Sequence[float], kind: int, seed: int,
+            sample: int, num_threads: int = 0) -> bool: ...
 def roof(*arrays: Any, num_threads: int = 1) -> None: ...
 def info() -> dict[str, Any]: ...
+
+def found(
+    groups: list[dict[str, Any]], params: list[Any], dicts: Iterable[dict[str, Any]], values: list[Any], plain: type,
+    parameter: type,
+) -> tuple[list[Any], int, bool] | None: ...
 
 @final
 class Plan:
     def __new__(cls, rule: int, rows: list[tuple[Any, ...]], numbers: list[int], nearest: bool = False,
-                tensor: type | None = None) -> Self: ...
+                tensor: type | None = None, firsts: list[int] | None = None) -> Self: ...
     def step(
         self, grads: list[Any], blocks: list[tuple[Any, ...]], which: list[int],
         num_threads: int = 0, seed: int = 0, clear: bool = False, clip: float = ...,

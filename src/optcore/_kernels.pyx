@@ -23,12 +23,13 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore._buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of
+from optcore._buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of, same_shape
 from optcore._codecs cimport BFLOAT16, FLOAT32, INT8, Format, bfloat16, eight, noise_of, state_t, width
 from optcore._eight cimport BLOCK8, blocks8
 from optcore._engine cimport LINE, walk
 from optcore._exchange cimport Exchange, borrow, exchange_of, same_layout
 from optcore._loops cimport span
+from optcore._noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, perturb_share
 from optcore._pace cimport Pace, choose, learn
 from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
@@ -308,6 +309,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
 
 include "_plan.pxi"
 include "_vectors.pxi"
+include "_noise.pxi"
 
 # ---------------------------------------------------------------------------------------------- the machine
 

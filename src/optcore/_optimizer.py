@@ -25,6 +25,15 @@ SMALL = 4096                    # tensors of fewer elements keep float32 state w
 MAX_NORM = Setting("max_norm", 1.0, NONNEGATIVE, "", scheduled=False)
 GRAD_SCALE = Setting("grad_scale", 1.0, POSITIVE, "", scheduled=False)
 AVERAGE = Setting("average", 0.999, FRACTION, "")
+BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
+
+
+def beside(narrow: bool, rounding: str, averaged: bool) -> dict[str, str]:
+    """The storage format of each of BESIDE that is kept; narrow: of a parameter that is not float32."""
+    have = {"compensation": "bfloat16" if narrow and rounding == "kahan" else "",
+            "master": "float32" if narrow and rounding == "master" else "",
+            "average": "float32" if averaged else ""}
+    return {key: form for key, form in have.items() if form}
 
 
 class Optimizer(Saved):
@@ -83,11 +92,7 @@ class Optimizer(Saved):
         if key in self._forms:
             exact = self._forms[key] == "int8" and (p.size < SMALL or key in self._exact)
             return "float32" if exact else self._forms[key]
-        narrow = p.dtype != np.float32
-        have = {"compensation": "bfloat16" if narrow and self._rounding == "kahan" else None,
-                "master": "float32" if narrow and self._rounding == "master" else None,
-                "average": "float32" if self._average is not None else None}
-        return have.get(key)
+        return beside(p.dtype != np.float32, self._rounding, self._average is not None).get(key)
 
     def _weight(self, step: int) -> float:
         """How far the average moves towards the parameters at a step."""
@@ -352,7 +357,7 @@ class Optimizer(Saved):
         p, state = self._params[i], self._state[i]
         if rule.keys and not state.keys() & self._forms.keys():
             self._steps[i] = 0                          # as in torch, steps count from the first state on
-        for key in (*rule.keys, "compensation", "master", "average"):
+        for key in (*rule.keys, *BESIDE):
             form = self._form(key, p)
             if form is not None and key not in state:
                 state[key] = _arrays.allocate(p, group.get(self.family.fill.get(key, ""), 0.0), form)

@@ -8,7 +8,8 @@ cdef class Plan:
     rows: a (p, state..., rest, copy, average) tuple of writable arrays for each tensor; the last three may be None,
     or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
     two of them may overlap. numbers: what each tensor adds to the seed of the noise. nearest: parameters that are
-    not float32 are rounded to nearest.
+    not float32 are rounded to nearest. firsts: of shards, the number of each one's first element in its whole tensor,
+    by which the noise goes; a multiple of 256 where there is 8-bit state.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
     no hole (the caller has seen to it), the same for all arrays of a row; so a gradient's must be too.
@@ -30,7 +31,8 @@ cdef class Plan:
     cdef list rows              # the tensors, to be asked again
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
-    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False, object tensor=None):
+    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False, object tensor=None,
+                  list firsts=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef tuple row
@@ -78,6 +80,7 @@ cdef class Plan:
             if self.tensors[i].rest != NULL and self.tensors[i].p_format == FLOAT32:
                 raise ValueError(f"row {i}: a float32 parameter has no rest")
             self.tensors[i].rounding = NEAREST if nearest else STOCHASTIC
+            self.tensors[i].first = firsts[i] if firsts is not None else 0
         qsort(self.taken, self.intervals, sizeof(Interval), by_address)
         for i in range(1, self.intervals):
             if self.taken[i].low < self.taken[i - 1].high:
@@ -261,3 +264,37 @@ cdef class Plan:
                 self.release(n)
         finally:
             self.busy = False
+
+
+def found(list groups, list params, dicts, list values, plain, parameter):
+    """What a step of torch tensors finds: (gradients, how many are not None, whether each is plain), or None if it is
+    not what it found before.
+
+    groups: dicts whose "params", one after another, must be just the objects `params`. dicts: of state, whose values
+    must be just the objects `values`. A gradient is plain that is of one of the two types and no subclass.
+    """
+    cdef Py_ssize_t k = 0, given = 0
+    cdef bint simple = True
+    cdef list grads = []
+    for group in groups:
+        for p in group["params"]:
+            if k == len(params) or params[k] is not p:
+                return None
+            k += 1
+    if k != len(params):
+        return None
+    k = 0
+    for entry in dicts:
+        for x in (<dict?> entry).values():
+            if k == len(values) or values[k] is not x:
+                return None
+            k += 1
+    if k != len(values):
+        return None
+    for p in params:
+        g = p.grad
+        grads.append(g)
+        if g is not None:
+            given += 1
+            simple = simple and (type(g) is plain or type(g) is parameter)
+    return grads, given, simple

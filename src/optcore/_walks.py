@@ -23,9 +23,9 @@ class Walk:
 
     def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int],
                  steps: list[int], nearest: bool, numbers: list[int] | None = None,
-                 tensor: type | None = None) -> None:
-        # The noise of what is narrow goes by the numbers.
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor)
+                 tensor: type | None = None, firsts: list[int] | None = None) -> None:
+        # The noise of what is narrow goes by the numbers and firsts.
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, firsts)
         self.members = members                          # numbers of the tensors
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optcore import _threads
-from optcore._specs import whole
+from optcore._settings import whole
 from optcore.minimizers import vectors
 from optcore.minimizers._bfgs import BFGS
 from optcore.minimizers._lbfgs import LBFGS

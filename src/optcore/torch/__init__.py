@@ -28,10 +28,10 @@ def _describe(family: Family, rival: str) -> str:
     {origin} Beside them, as keywords: {extras}.
 
 Parameters
-    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU, of any
-        strides, DTensors too. Updated in place.
-    state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter; where
-        state arrays shall differ, a dict such as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
+    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU (float16
+        under rounding="master"), of any strides, DTensors too. Updated in place.
+    state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter (not of
+        shards); where state arrays shall differ, a dict as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
     seed: fixes, with the parameter's number and the step, that rounding's noise.
     nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
         changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients
@@ -40,14 +40,20 @@ Parameters
         them; `grad_norm` then holds the norm.
     clip_value: the step is made as if every element of the gradients had then been brought into
         -clip_value..clip_value.
-    rounding: of bfloat16 parameters, "stochastic" or "nearest".
+    rounding: how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses updates below 2^-9
+        of a parameter), with what they lack in a bfloat16 tensor beside them ("kahan", state "compensation"), or as
+        copies of a float32 "master" (state "master"), which is what is updated.
+    average: keep a moving average of the parameters, average <- average + (1 - average)(p - average), in the same
+        walk (state "average", float32): a number from 0 up to 1, such as 0.999. `averages` gives them, and within
+        `with opt.averaged():` the parameters are them.
     zero_grads: set the gradients to zero in the same walk.
     undoable: keep what undo() needs, a copy of parameters and state.
     num_threads: threads of a step (default: see optcore.get_num_threads).
     foreach, fused, capturable: taken and kept for checkpoints, without effect: there is one walk, and it is fused.
     differentiable: True is refused, since autograd does not see the step.
 
-    The keywords above are attributes too, and may be changed between steps.
+    The keywords above are attributes too, and but for state_dtype may be changed between steps. What then is no longer
+    kept (averages, masters) is let go at the next step.
 
     >>> import torch, optcore.torch
     >>> w = torch.nn.Parameter(torch.ones(3))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from optcore import _kernels
+from optcore._optimizer import BESIDE, beside
 from optcore._scalars import asgd_eta_mu, nadam_mu_product
 from optcore._specs import RULES, Family, Rule
 from optcore._walks import Walk
@@ -34,7 +35,9 @@ def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
 # What torch carries from step to step in the state, and the table computes from settings and count: by class, the
 # numbers of a group after t steps.
 DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
+ONE = np.float32(1)
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
+Row = tuple[Tensor | None, ...]
 
 
 def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
@@ -43,34 +46,32 @@ def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
     return list(chain.from_iterable(map(dict.values, dicts)))
 
 
-def same(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(map(is_, a, b))
-
-
 class Layout:
     """What one step of these groups needs; makes the state that is missing.
 
     params: all parameters of the groups. state: the optimizer's. names: the rule of each group. form: gives the
-    storage format of a parameter's state array by its key. counted: whether the class keeps "step" in its state.
-    nearest: bfloat16 parameters are rounded to nearest. before: the layout that this one replaces; it knows counts
-    that the state does not. begin: the number of the first parameter, None if the groups hold the optimizer's all.
+    storage format of a parameter's state array by its key. counted: whether the class keeps "step" in its state (else
+    only beside what is narrow: the noise goes by it). how: the rounding, and whether averages are kept. before: the
+    layout that this one replaces; it knows counts that the state does not. begin: the number of the first parameter,
+    None if the groups hold the optimizer's all.
     """
 
     def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
-                 names: list[str], family: Family, form: Callable[[str, Any], str], counted: bool, nearest: bool,
-                 before: Layout | None, begin: int | None) -> None:
-        self.params, self.names, self.whole = params, names, begin is None
+                 names: list[str], family: Family, form: Callable[[str, Any], str], counted: bool,
+                 how: tuple[str, bool], before: Layout | None, begin: int | None) -> None:
+        self.params, self.names, self.how, self.whole = params, names, how, begin is None
         self.derived = DERIVED.get(family.name)
         self.known = b""
         self.counts: npt.NDArray[np.float32]
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.group_of: list[int] = []                   # and for each the number of its group
-        self.rows: list[tuple[Tensor, ...]] = []        # and (p, state...)
+        self.rows: list[Row] = []                       # and (p, state..., rest, copy, average)
+        self.shares: list[Tensor] = []                  # and what of p is in this process, or is stepped for it
         self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes, and what is stepped in their place
         kept = {} if before is None else dict(
             zip(map(id, before.mine(before.params)), before.counts.tolist(), strict=True))
         counts: list[int] = []
-        gathered: dict[str, tuple[Rule, list[tuple[Tensor, ...]], list[int], list[int]]] = {}
+        gathered: dict[str, tuple[Rule, list[Row], list[int], list[int]]] = {}
         i = 0
         for number, (group, name) in enumerate(zip(groups, names, strict=True)):
             rule = RULES[name]
@@ -78,7 +79,7 @@ class Layout:
             for p in group["params"]:
                 # As torch: no state before the first gradient.
                 if grads[i] is not None or state.get(p) or not rule.keys and id(p) in kept:
-                    entry = state[p] if rule.keys else state.get(p, {})
+                    entry = state[p] if rule.keys or how[1] or p.dtype != torch.float32 else state.get(p, {})
                     counts.append(_count(entry, rule, int(kept.get(id(p), 0))))
                     self.rows.append(self._row(p, entry, rule, first, form))
                     _, rows, members, where = gathered.setdefault(rule.kernel, (rule, [], [], []))
@@ -96,7 +97,7 @@ class Layout:
         carried: dict[str, Tensor] = {}                 # the derived state, likewise
         for k, i in enumerate(self.members):
             entry = state.get(params[i])
-            if entry and counted:
+            if entry and counted or any(t is not None and t.dtype != torch.float32 for t in self.rows[k]):
                 entry["step"] = together[k]
             for key in self.derived(groups[self.group_of[k]], 0) if self.derived else ():
                 if key not in carried:
@@ -104,26 +105,36 @@ class Layout:
                 entry[key] = carried[key][k]
         self.carried = {key: t.numpy() for key, t in carried.items()}
         self.derive(groups)
-        self.walks = [Walk(*x, counts, nearest, [(begin or 0) + self.members[k] for k in x[2]], torch.Tensor)
-                      for x in gathered.values()]
+        firsts = [_tensors.first_of(params[i]) for i in self.members]
+        self.walks = [Walk(*x, counts, how[0] == "nearest", [(begin or 0) + self.members[k] for k in x[2]], Tensor,
+                           [firsts[k] for k in x[2]]) for x in gathered.values()]
         self.entries = entries(state, None if self.whole else params)
         self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float],
-             form: Callable[[str, Any], str]) -> tuple[Tensor, ...]:
+             form: Callable[[str, Any], str]) -> Row:
         mine = _tensors.local(p)
-        if not _tensors.dense(mine):
+        forms = {key: form(key, p) for key in rule.keys} | beside(mine.dtype != torch.float32, *self.how)
+        # Blocks of 8-bit codes are of elements in C order: in the order of some strides they would mean something
+        # else where the strides are others.
+        if not (mine.is_contiguous() if "int8" in forms.values() else _tensors.dense(mine)):
             self.detours.append((mine, mine.contiguous()))
             mine = self.detours[-1][1]
-        row = [mine]
-        for key in rule.keys:
+        self.shares.append(mine)
+        for key in BESIDE:
+            if key not in forms:                        # of another setting, and out of date from now on
+                entry.pop(key, None)
+        found: dict[str, Tensor] = {}
+        for key, kept in forms.items():
             if entry.get(key) is None:
-                entry[key] = _tensors.state_of(p, first[key], form(key, p))
+                entry[key] = _tensors.state_of(p, first.get(key, 0.0), kept)
+                if key in ("master", "average"):        # the parameter as exactly as it is known
+                    entry[key].copy_(p if key == "master" else entry.get("master", p))
             share = _tensors.local(entry[key])
-            if form(key, p) == "int8":
-                row.append(_tensors.check_codes(key, share, mine))
+            if kept == "int8":
+                found[key] = _tensors.check_codes(key, share, mine)
                 continue
-            dtype = getattr(torch, form(key, p))
+            dtype = getattr(torch, kept)
             if share.shape != mine.shape:
                 raise ValueError(f"state {key!r} has shape {tuple(share.shape)}, its parameter has {tuple(mine.shape)}")
             fitting = _tensors.placed_as(share, mine, dtype)
@@ -132,20 +143,29 @@ class Layout:
             elif fitting is not share:
                 raise TypeError(f"state {key!r} is a distributed tensor of {share.dtype} with strides "
                                 f"{share.stride()}; {dtype} with {mine.stride()} is needed")
-            row.append(fitting)
-        return tuple(row)
+            found[key] = fitting
+        master = found.get("master")
+        return (mine if master is None else master, *(found[key] for key in rule.keys), found.get("compensation"),
+                None if master is None else mine, found.get("average"))
 
-    def fits(self, params: list[Any], grads: list[Any], state: Any, names: list[str]) -> bool:
-        """Whether a step of these would find the tensors that this layout holds."""
-        return (names == self.names and same(params, self.params)
-                and not any(grads[i] is not None for i in self.outside)
-                and (self.direct or all(map(self._still, self.mine(params), self.rows)))
-                and same(entries(state, None if self.whole else params), self.entries))
+    def found(self, groups: list[dict[str, Any]], state: Any) -> tuple[list[Any], int, bool] | None:
+        """The gradients, how many there are, and whether all are plain tensors; None if these groups and this state
+        do not have the parameters and tensors that this layout holds."""
+        dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
+        return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
-    def _still(self, p: Any, row: tuple[Tensor, ...]) -> bool:
-        """Whether what is stepped for p can go on being it."""
+    def fits(self, names: list[str], how: tuple[str, bool], grads: list[Any]) -> bool:
+        """Whether a step that found these is one of these rules, of this kind and of no further parameter."""
+        return (names == self.names and how == self.how
+                and not (self.outside and any(grads[i] is not None for i in self.outside)))
+
+    def still(self) -> bool:
+        """Whether what is stepped for each parameter can go on being it."""
+        return self.direct or all(map(self._still, self.mine(self.params), self.shares))
+
+    def _still(self, p: Any, share: Tensor) -> bool:
         mine = _tensors.local(p)
-        return mine is row[0] or mine.shape == row[0].shape and any(q is mine for q, _ in self.detours)
+        return mine is share or mine.shape == share.shape and any(q is mine for q, _ in self.detours)
 
     def mine(self, flat: list[Any]) -> list[Any]:
         return flat if not self.outside else [flat[i] for i in self.members]
@@ -167,9 +187,9 @@ class Layout:
         """Take note that a walk was made in which `stepped` tensors took part."""
         walk.count(stepped, flat)
         if walk.all and stepped == len(walk.members):
-            self.counts += np.float32(1)
+            self.counts += ONE
         else:
-            self.counts[[i for i in walk.members if flat[i] is not None]] += np.float32(1)
+            self.counts[[i for i in walk.members if flat[i] is not None]] += ONE
 
     def derive(self, groups: list[dict[str, Any]]) -> None:
         """Bring the state that the step does not need, but torch would, up to date."""
@@ -194,15 +214,13 @@ class Layout:
 
     def copy(self) -> Copies:
         """All that a step writes, with copies."""
-        written = [t for row in self.rows for t in row] + [p for p, _ in self.detours]
+        written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours]
         return [(t, t.detach().clone()) for t in [*written, torch.from_numpy(self.counts)]]
 
 
 def _count(entry: Mapping[str, Any], rule: Rule, kept: int) -> int:
     """How many steps a parameter with this state has taken."""
-    if "step" in entry:
-        return int(entry["step"])
-    if not rule.keys:
-        return kept
     # As in torch, steps count from the first state on; state without a count has seen one step at least.
-    return max(kept, 1) if any(entry.get(key) is not None for key in rule.keys) else 0
+    if rule.keys and all(entry.get(key) is None for key in rule.keys):
+        return 0
+    return int(entry["step"]) if "step" in entry else max(kept, 1) if rule.keys else kept

@@ -20,18 +20,19 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore import _arrays, _threads
-from optcore._optimizer import MAX_NORM, NONFINITE, SMALL
-from optcore._settings import CLIP_VALUE, MOMENTUM, explain, number, whole
+from optcore._formats import decode8
+from optcore._optimizer import MAX_NORM, NONFINITE, ROUNDING, SMALL
+from optcore._settings import CLIP_VALUE, FRACTION, MOMENTUM, Setting, explain, number, whole
 from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family
 from optcore._walks import scaled
 from optcore.torch import _tensors
 from optcore.torch._layout import Copies, Layout
 
-ROUNDING = ("stochastic", "nearest")        # of bfloat16 parameters
+AVERAGE = Setting("average", 0.999, FRACTION, "", scheduled=False)
 # Keyword arguments beside torch's, with their defaults; attributes of the same names.
 EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
-                          "clip_value": None, "rounding": "stochastic", "zero_grads": False, "undoable": False,
-                          "num_threads": None}
+                          "clip_value": None, "rounding": "stochastic", "average": None, "zero_grads": False,
+                          "undoable": False, "num_threads": None}
 
 
 @cache
@@ -58,18 +59,16 @@ class FusedOptimizer(torch.optim.Optimizer):
     max_norm: float | None
     clip_value: float | None
     rounding: str
+    average: float | None
     zero_grads: bool
     undoable: bool
     num_threads: int | None
     skipped: int                                # steps left out for an infinity or NaN
     grad_norm: float | None                     # of the last step that needed it
+    _away = ""                                  # the context in which the parameters hold something else
 
     def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
         extras = {k: settings.pop(k, default) for k, default in EXTRAS.items()}
-        if extras["nonfinite"] not in NONFINITE:
-            raise ValueError(f"nonfinite={extras['nonfinite']!r}: it must be {' or '.join(NONFINITE)}")
-        if extras["rounding"] not in ROUNDING:
-            raise ValueError(f"rounding={extras['rounding']!r}: it must be {' or '.join(ROUNDING)}")
         whole("seed", extras["seed"], least=0)
         self.__dict__.update(extras, skipped=0, grad_norm=None)
         self._check_extras()
@@ -87,6 +86,12 @@ class FusedOptimizer(torch.optim.Optimizer):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
     def _check_extras(self) -> int:
+        if self.nonfinite not in NONFINITE:
+            raise ValueError(f"nonfinite={self.nonfinite!r}: it must be {' or '.join(NONFINITE)}")
+        if self.rounding not in ROUNDING:
+            raise ValueError(f"rounding={self.rounding!r}: it must be {' or '.join(ROUNDING)}")
+        if self.average is not None:
+            explain({"average": self.average}, (AVERAGE,))
         if self.max_norm is not None:
             explain({"max_norm": self.max_norm}, (MAX_NORM,))
         if self.clip_value is not None:
@@ -115,7 +120,11 @@ class FusedOptimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
         try:
             for k, p in enumerate(self.param_groups[-1]["params"]):
-                _tensors.check_parameter(self._label(len(self.param_groups) - 1, k), p, self.rival)
+                label = self._label(len(self.param_groups) - 1, k)
+                _tensors.check_parameter(label, p, self.rival, self.rounding)
+                if _tensors.sharded(p) and any(self._form(key, p) == "int8" for key in self._forms):
+                    raise ValueError(f"{label} is sharded, and state_dtype=\"int8\" is not for shards: a checkpoint "
+                                     "could not cut its blocks of 256 elements anew; \"bfloat16\" is")
         except Exception:
             self.param_groups.pop()
             raise
@@ -160,28 +169,37 @@ class FusedOptimizer(torch.optim.Optimizer):
 
     def _update(self, groups: list[dict[str, Any]], only: Any) -> None:
         """Step the parameters of these groups. only: None for all of the optimizer's, or the one that they hold."""
-        params = [p for group in groups for p in group["params"]]
-        grads = [p.grad for p in params]
-        if not any(g is not None for g in grads):
+        if self._away:
+            raise RuntimeError(f"step() inside {self._away}(): leave it first, so that the parameters are back")
+        layout = self._layouts.get(only)
+        found = None if layout is None else layout.found(groups, self.state)
+        holds = found is not None
+        if found is None:
+            grads = [p.grad for group in groups for p in group["params"]]
+            found = grads, sum(g is not None for g in grads), False
+        grads, given, plain = found
+        if not given:
             return
         threads = self._check_extras()
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
             self.skipped += 1
             return
         meant = [self._pick(group) for group in groups]
-        layout = self._layouts.get(only)
-        if layout is not None and layout.fits(params, grads, self.state, [name for name, _ in meant]):
+        how = self.rounding, self.average is not None
+        fits = layout is not None and holds and layout.fits([name for name, _ in meant], how, grads)
+        if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
-            if layout.direct and _tensors.direct(flat) and self._walk(layout, groups, meant, flat, flat, threads):
+            signs = flat if given == len(flat) else [g for g in flat if g is not None]
+            if not any(map(Tensor.is_neg, signs)) and self._walk(layout, groups, meant, flat, flat, threads):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, groups, params, grads, meant, threads, only)
+            self._update_slowly(layout, fits, groups, grads, meant, how, threads, only)
 
-    def _update_slowly(self, layout: Layout | None, groups: list[dict[str, Any]], params: list[Any], grads: list[Any],
-                       meant: list[tuple[str, tuple[Any, ...]]], threads: int, only: Any) -> None:
+    def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
+                       meant: list[tuple[str, tuple[Any, ...]]], how: tuple[str, bool], threads: int, only: Any
+                       ) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
-        names = [name for name, _ in meant]
-        if layout is not None and layout.fits(params, grads, self.state, names):
+        if fits and layout is not None and layout.still():
             flat = layout.mine(grads)
             if self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
                 return
@@ -192,8 +210,9 @@ class FusedOptimizer(torch.optim.Optimizer):
             RULES[name].scalars(1, *values)
         begin = None if only is None else next(k for k, p in enumerate(
             p for group in self.param_groups for p in group["params"]) if p is only)
+        params, names = [p for group in groups for p in group["params"]], [name for name, _ in meant]
         layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._form,
-                                              self.counted, self.rounding == "nearest", layout, begin)
+                                              self.counted, how, layout, begin)
         flat = layout.mine(grads)
         if not self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
             raise ValueError("a gradient overlaps a parameter, a state array or, with zero_grads, another gradient "
@@ -210,6 +229,9 @@ class FusedOptimizer(torch.optim.Optimizer):
         is not usable or a tensor of the layout has moved."""
         layout.recount()
         calls = [(walk, *walk.blocks(meant, flat)) for walk in layout.walks]
+        if self.average is not None:
+            weight = 1.0 - self.average
+            calls = [(walk, [(*block, weight) for block in blocks], which) for walk, blocks, which in calls]
         scale = getattr(self, "grad_scale", None)
         factor = 1.0 if scale is None else 1.0 / float(scale)
         if len(calls) > 1 and not all(walk.plan.usable(walk.mine(flat), self.zero_grads) for walk, _, _ in calls):
@@ -261,7 +283,7 @@ class FusedOptimizer(torch.optim.Optimizer):
                 _tensors.check_gradient(label, g, p, self.family.name, self.rival)
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
-                g = _tensors.placed_as(_tensors.local(g), layout.rows[k][0])
+                g = _tensors.placed_as(_tensors.local(g), layout.shares[k])
             flat.append(g)
         return flat
 
@@ -271,7 +293,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         for p, g in zip(params, grads, strict=True):
             if g is not None:
                 name = self._name_of(p)
-                _tensors.check_parameter(name, p, self.rival)
+                _tensors.check_parameter(name, p, self.rival, self.rounding)
                 _tensors.check_gradient(f"the gradient of {name}", g, p, self.family.name, self.rival)
         seen: set[int] = set()
         for p in params:
@@ -307,6 +329,58 @@ class FusedOptimizer(torch.optim.Optimizer):
             for t, copy in self._before:
                 t.copy_(copy)
         self._before = None
+
+    # ------------------------------------------------------------------------------- what stands beside them
+
+    @property
+    def averages(self) -> Any:
+        """The moving averages of the parameters, float32: a dict by name where these were given by name, else a list,
+        over all groups. They begin as the parameters do before the first step; of one that was never stepped it
+        is what it holds.
+
+        Raises RuntimeError before the first step, or without average=.
+        """
+        self._need_averages("averages")
+        params = [p for group in self.param_groups for p in group["params"]]
+        arrays = [s["average"] if "average" in (s := self.state.get(p, {})) else p.detach().float() for p in params]
+        names = [name for group in self.param_groups for name in group.get("param_names", ())]
+        return dict(zip(names, arrays, strict=True)) if names else arrays
+
+    def _need_averages(self, what: str) -> None:
+        if self.average is None or not any("average" in s for s in self.state.values()):
+            raise RuntimeError(f"{what}: there are none before the first step, or without average=")
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the parameters are their moving averages, rounded to nearest; after it they are what they were.
+
+            with opt.averaged():
+                evaluate(model)
+
+        Buffers of the model (a batch norm's statistics) are not touched. A step inside is refused.
+        Raises RuntimeError before the first step, or without average=.
+        """
+        self._need_averages("averaged()")
+        with self._instead("averaged", {p: s["average"] for p, s in self.state.items() if "average" in s}):
+            yield
+
+    @contextmanager
+    def _instead(self, what: str, values: dict[Any, Any]) -> Iterator[None]:
+        """Within it these parameters have these values, and no step may be made."""
+        if self._away:
+            raise RuntimeError(f"{self._away}() is already entered")
+        with torch.no_grad():
+            saved = [p.clone() for p in values]
+            for p, value in values.items():
+                p.copy_(value)
+        self._away = what
+        try:
+            yield
+        finally:
+            del self._away
+            with torch.no_grad():
+                for p, before in zip(values, saved, strict=True):
+                    p.copy_(before)
 
     # ------------------------------------------------------------------------------------------- the state
 
@@ -355,8 +429,6 @@ class TabledOptimizer(FusedOptimizer):
 class LookaheadOptimizer(TabledOptimizer):
     """Adds the way to the point at which classical Nesterov takes its gradient."""
 
-    _ahead = False
-
     @contextmanager
     def lookahead(self) -> Iterator[None]:
         """Within it the parameters are p + momentum * velocity; after it they are what they were, to the bit.
@@ -365,25 +437,15 @@ class LookaheadOptimizer(TabledOptimizer):
             loss(model).backward()
         opt.step()
         """
-        if self._ahead:
-            raise RuntimeError("lookahead() is already entered")
-        moving = [(p, self.state[p]["velocity"], number(MOMENTUM, group["momentum"], int(self.state[p]["step"]) + 1))
-                  for group in self.param_groups for p in group["params"] if self.state.get(p)]
-        with torch.no_grad():
-            saved = [p.clone() for p, _, _ in moving]
-            for p, velocity, momentum in moving:
-                p += velocity.float() * momentum
-        self._ahead = True
-        try:
+        ahead = {}
+        for group in self.param_groups:
+            for p in group["params"]:
+                if s := self.state.get(p):
+                    v, exact = s["velocity"], s["master"] if "master" in s else p.detach().float()
+                    if v.dtype == torch.uint8:
+                        v = torch.from_numpy(decode8(v.numpy(), p.numel(), nonnegative=False)).view(p.shape)
+                    if "compensation" in s:
+                        exact = exact + s["compensation"]
+                    ahead[p] = exact + v.float() * number(MOMENTUM, group["momentum"], int(s["step"]) + 1)
+        with self._instead("lookahead", ahead):
             yield
-        finally:
-            self._ahead = False
-            with torch.no_grad():
-                for (p, _, _), before in zip(moving, saved, strict=True):
-                    p.copy_(before)
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """As the others'; not inside lookahead()."""
-        if self._ahead:
-            raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
-        return super().step(closure)

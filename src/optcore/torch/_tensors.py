@@ -15,17 +15,9 @@ from torch import Tensor
 from optcore import _arrays
 
 PARAMETER = tuple(getattr(torch, form) for form in _arrays.PARAMETER)
+UNDER_MASTER = (*PARAMETER, torch.float16)              # what may be a rounded copy of what is stepped
 GRADIENT = tuple(getattr(torch, form) for form in _arrays.GRADIENT)
-NONE: type = type(None)
-PLAIN = {Tensor, torch.nn.Parameter, NONE}              # types that are their own memory
-
-
-def direct(tensors: list[Any]) -> bool:
-    """Whether all are None or tensors whose numbers stand in their memory as they are."""
-    kinds = set(map(type, tensors))
-    if kinds <= PLAIN:
-        return not any(map(Tensor.is_neg, [t for t in tensors if t is not None] if NONE in kinds else tensors))
-    return False
+PLAIN = (Tensor, torch.nn.Parameter)                    # types that are their own memory
 
 
 def local(t: Any) -> Any:
@@ -34,6 +26,19 @@ def local(t: Any) -> Any:
         return t
     mine = t.to_local()
     return mine.wait() if hasattr(mine, "wait") else mine
+
+
+def sharded(p: Any) -> bool:
+    """Whether p is a distributed tensor of which each process has a part."""
+    return type(p) not in PLAIN and any(not x.is_replicate() for x in getattr(p, "placements", ()))
+
+
+def first_of(p: Any) -> int:
+    """The number of the first element of this process's share of p, in p's order in memory."""
+    if not sharded(p):
+        return 0
+    chunk = p.__create_chunk_list__()[0]
+    return sum(at * stride for at, stride in zip(chunk.offsets, p.stride(), strict=True))
 
 
 def dense(t: Tensor) -> bool:
@@ -56,7 +61,7 @@ def placed_as(t: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tens
 
 
 def state_of(p: Any, value: float, form: str) -> Tensor:
-    """A state array for p, filled with value: distributed as p is, but for int8, which is of this process's share."""
+    """A state array for p, filled with value: distributed as p is, but for int8, which is not for shards."""
     if form == "int8":              # only the shape is asked of the array that stands for p
         stand_in = np.broadcast_to(np.float32(0), local(p).shape)
         return torch.from_numpy(_arrays.allocate(stand_in, value, form))
@@ -73,7 +78,7 @@ def check_codes(key: str, codes: Tensor, p: Tensor) -> Tensor:
     return codes
 
 
-def check_parameter(label: str, p: Any, rival: str) -> None:
+def check_parameter(label: str, p: Any, rival: str, rounding: str) -> None:
     """Refuse a parameter that the kernels cannot step. rival: the class of torch.optim that can, or ''."""
     instead = f", or use {rival}" if rival else ""
     if p.device.type != "cpu":
@@ -82,9 +87,10 @@ def check_parameter(label: str, p: Any, rival: str) -> None:
         raise ValueError(f"{label} has layout {p.layout}, torch.strided is needed")
     if p.is_complex():
         raise TypeError(f"{label} is {p.dtype}: give the optimizer torch.view_as_real of it{instead}")
-    if p.dtype not in PARAMETER:
+    if p.dtype not in (UNDER_MASTER if rounding == "master" else PARAMETER):
         known = " or ".join(map(str, PARAMETER))
-        raise TypeError(f"{label} is {p.dtype}, {known} is needed: module.float() converts a module{instead}")
+        way = 'rounding="master" takes it, ' if p.dtype in UNDER_MASTER else ""
+        raise TypeError(f"{label} is {p.dtype}, {known} is needed: {way}module.float() converts a module{instead}")
 
 
 def check_gradient(label: str, g: Any, p: Any, rule: str, rival: str) -> None:

@@ -1,0 +1,80 @@
+# Parameters moved by noise that is made as it is used. A part of _kernels.pyx, which includes it.
+
+cdef Pace noise_paces[2][64]
+
+
+def perturb(list outs, list params, list firsts, object weights, int kind, uint64_t seed, uint64_t sample,
+            int num_threads=0):
+    """out <- p + sum_k weights[k] noise(seed, sample + k) for every tensor, in one walk.
+
+    outs: for each of the params an array of its shape, or itself. firsts: the number of each tensor's first element.
+    kind: 2 Gaussian, 3 Rademacher. True when done; False, with nothing changed, when an array is not usable as it
+    stands or two that are written overlap.
+    """
+    cdef Py_ssize_t count = len(params), samples = len(weights), got = 0, intervals = 0, total = 0, i
+    cdef bint good = True
+    cdef int way, threads
+    cdef double start = 0
+    cdef Pace* pace
+    cdef Noise noise
+    cdef float* c = <float*> PyMem_Calloc(samples + 1, sizeof(float))
+    cdef Piece* pieces = <Piece*> PyMem_Calloc(count + 1, sizeof(Piece))
+    cdef Py_buffer* held = <Py_buffer*> PyMem_Calloc(2 * count + 1, sizeof(Py_buffer))
+    cdef Interval* written = <Interval*> PyMem_Calloc(count + 1, sizeof(Interval))
+    try:
+        if not (c and pieces and held and written):
+            raise MemoryError
+        if len(outs) != count or len(firsts) != count or kind not in (GAUSSIAN, RADEMACHER) or sample >> 53:
+            raise ValueError("perturb takes an out and a first for each parameter, kind 2 or 3, sample below 2^53")
+        for i in range(samples):
+            c[i] = weights[i]           # double to float: rounded once, to nearest
+        for i in range(count):
+            pieces[i].first = firsts[i]
+            good = acquire(params[i], &held[got], False, F32)
+            if not good:
+                break
+            got += 1
+            good = acquire(outs[i], &held[got], True, F32)
+            if not good:
+                break
+            got += 1
+            good = same_shape(&held[got - 2], &held[got - 1]) and (
+                held[got - 1].buf == held[got - 2].buf or disjoint(&held[got - 1], &held[got - 2]))
+            if not good:
+                break
+            pieces[i].p = <const float*> held[got - 2].buf
+            pieces[i].out = <float*> held[got - 1].buf
+            pieces[i].n = held[got - 1].len // <Py_ssize_t> sizeof(float)
+            pieces[i].start = total
+            total += pieces[i].n
+            if pieces[i].n:
+                written[intervals] = Interval(<char*> held[got - 1].buf, <char*> held[got - 1].buf + held[got - 1].len)
+                intervals += 1
+        if good:
+            qsort(written, intervals, sizeof(Interval), by_address)
+            for i in range(1, intervals):
+                good = good and written[i].low >= written[i - 1].high
+        if good and total:
+            noise = Noise(<Kind> kind, seed, sample, samples, c)
+            pace = &noise_paces[kind - GAUSSIAN][log2(total * max(samples, 1))]
+            threads = team(num_threads, total * max(samples, 1), pace, &way)
+            with nogil:
+                if way >= 0:
+                    start = seconds()
+                if threads == 1:
+                    perturb_share(pieces, count, total, grain, &noise, 0, 1)
+                else:
+                    with parallel(num_threads=threads):
+                        perturb_share(pieces, count, total, grain, &noise, threadid(), omp_get_num_threads())
+                if way >= 0:
+                    start = seconds() - start
+            if way >= 0:
+                learn(pace, way, start)
+    finally:
+        for i in range(got):
+            PyBuffer_Release(&held[i])
+        PyMem_Free(c)
+        PyMem_Free(pieces)
+        PyMem_Free(held)
+        PyMem_Free(written)
+    return good
