@@ -79,6 +79,13 @@ def test_momentum_leaves_the_sharp_minimum_that_sgd_stays_in():
     assert np.abs(points("sharp", same, steps=600)[-1] - sharp).max() < 1e-3       # it is not the smaller lr
 
 
+def test_random_search_never_gets_worse_and_needs_no_gradient():
+    tracks = [oc.race("taco", oc.RandomSearch, seed=s).tracks["Random search"] for s in (0, 0, 1)]
+    assert (np.diff(tracks[0].losses) <= 0).all() and tracks[0].losses[-1] < tracks[0].losses[0] / 2
+    assert tracks[0].points.tobytes() == tracks[1].points.tobytes() != tracks[2].points.tobytes()
+    assert len(tracks[0].points) == 81
+
+
 def test_adagrads_steps_shrink():
     steps = np.abs(np.diff(points("rosenbrock", "AdaGrad"), axis=0)).max(1)
     assert steps[:10].mean() > 5 * steps[-10:].mean()

@@ -13,6 +13,7 @@ from optcore import optimizers as classes
 from optcore.optimizers import Optimizer
 from optcore.racing import _run
 from optcore.racing._run import Run
+from optcore.search import RandomSearch
 from optcore.surfaces import Surface
 
 LR, STRIDE, NOTHING = "lr", "stride", ""
@@ -20,7 +21,7 @@ LR, STRIDE, NOTHING = "lr", "stride", ""
 
 @dataclass(frozen=True)
 class Row:
-    """A name's optimizer: a class of ours with settings, or a method of Minimizer.
+    """A name's optimizer: a class of ours with settings, random search, or a method of Minimizer.
 
     lr = times * the surface's `length` ("lr" or "stride"); settings: those that are not the class's defaults.
     """
@@ -33,8 +34,10 @@ class Row:
     def on(self, surface: Surface) -> Run:
         if not self.length:
             return _run.Asked(self.family)
-        lr = self.times * getattr(surface, self.length)
-        return _run.Ours(getattr(classes, self.family), {"lr": float(f"{lr:.3g}"), **self.settings})
+        length = float(f"{self.times * getattr(surface, self.length):.3g}")
+        if self.family == "RandomSearch":
+            return _run.Searched({"sigma": length})
+        return _run.Ours(getattr(classes, self.family), {"lr": length, **self.settings})
 
 
 RACERS: dict[str, Row] = {
@@ -51,6 +54,7 @@ RACERS: dict[str, Row] = {
     "Newton": Row("newton"),
     "BFGS": Row("bfgs"),
     "L-BFGS": Row("lbfgs"),
+    "Random search": Row("RandomSearch", STRIDE),       # its lr is sigma
     "Adadelta": Row("Adadelta", STRIDE, 20, {"eps": 1e-3}),
     "Adamax": Row("Adamax", STRIDE, 1),
     "NAdam": Row("NAdam", STRIDE, 1),
@@ -91,7 +95,7 @@ def _racer(x: Any, surface: Surface) -> tuple[str, Run]:
             if _key(name) == _key(x):
                 return name, row.on(surface)
         raise ValueError(f"optimizer {x!r} is unknown; there are {', '.join(RACERS)}")
-    if isinstance(x, type) and issubclass(x, Optimizer):
+    if isinstance(x, type) and issubclass(x, (Optimizer, RandomSearch)):
         for name, row in RACERS.items():
             if row.family == x.__name__:
                 return name, row.on(surface)

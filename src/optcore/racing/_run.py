@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from optcore.optimizers import NesterovClassical, Optimizer
+from optcore.search import RandomSearch
 from optcore.surfaces import Array, Surface
 
 FAR = 50.0              # a point so many boxes away from the start has left
@@ -146,6 +147,20 @@ class Asked:
                 yield np.array(minimizer.x)
             first = False
         return "converged" if minimizer.success else "stopped"
+
+
+@dataclass
+class Searched:
+    """Random search, a sample a step, on float32 parameters: it looks at values alone."""
+
+    settings: dict[str, Any]
+
+    def points(self, start: Array, look: Look) -> Generator[Array, None, str]:
+        p = start.astype(np.float32)
+        search = RandomSearch(p, seed=look.seed, **self.settings)
+        while True:
+            search.step(lambda x: look(x.astype(np.float64))[0])
+            yield p.astype(np.float64)
 
 
 def run(surface: Surface, label: str, racer: Run, steps: int, seed: int) -> Track:
