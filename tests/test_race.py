@@ -217,14 +217,15 @@ def test_labels_are_apart_and_in_order_and_stay_where_they_may(wanted):
         np.testing.assert_allclose(placed, wanted, atol=1e-9)
 
 
+@pytest.mark.parametrize("who", ["all", racing.DEFAULT], ids=["all", "default"])
 @pytest.mark.parametrize("surface", surfaces.SURFACES)
-def test_no_label_covers_another_or_leaves_the_picture(surface):
-    result = oc.race(surface, "all")
+def test_no_label_covers_another_or_leaves_the_picture(surface, who):
+    result = oc.race(surface, who)
     figure = result.figure
     panel = figure.axes[1]
     figure.canvas.draw()
     boxes = sorted((t.get_window_extent() for t in panel.texts if t.get_text()), key=lambda b: b.y0)
-    assert len(boxes) == len(result.tracks) == len(racing.RACERS)
+    assert len(boxes) == len(result.tracks) == len(racing.RACERS if who == "all" else who)
     for below, above in zip(boxes, boxes[1:], strict=False):
         assert below.y1 <= above.y0 + 1                                     # pixels
     assert all(b.x1 < figure.bbox.x1 and 0 < b.y0 and b.y1 < figure.bbox.y1 for b in boxes)

@@ -148,7 +148,7 @@ def draw(surface: Surface, tracks: dict[str, Track]) -> Picture:
     """The picture of these tracks."""
     figure = Figure(figsize=SIZE)
     left = figure.add_axes((0.012, 0.085, 0.525, 0.80))
-    right = figure.add_axes((0.60, 0.135, 0.265, 0.75))
+    right = figure.add_axes((0.60, 0.135, 0.25, 0.75))
     steps = max(len(t.points) for t in tracks.values()) - 1
     picture = Picture(figure, left, nice(steps))
     picture.heights, bottom = _heights(surface, tracks)
@@ -200,14 +200,16 @@ def _label(axes: Axes, tracks: dict[str, Track], picture: Picture) -> None:
     to_points = 72 / axes.figure.dpi
     ends = {label: (len(h) - 1, float(h[-1])) for label, h in picture.heights.items()}
     frame = axes.get_window_extent()
-    size = 10.0 if len(tracks) <= 12 else 8.5
+    names = {label: label if track.ended in ("", "converged") else f"{label} ({track.ended})"
+             for label, track in tracks.items()}
+    room = (1 - axes.get_position().x1) * SIZE[0] * 72 - 22     # points beside the panel, less the mark's
+    wide = 0.62 * max(map(len, names.values()))         # of the longest name, in units of the letters' size
+    size = max(6.0, min(10.0 if len(tracks) <= 12 else 8.5, room / wide))
     tops = [float(axes.transData.transform(end)[1] - frame.y0) * to_points for end in ends.values()]
     tops = [t if isfinite(t) else 0.0 for t in tops]
     tops = [min(max(t, 0.0), frame.height * to_points) for t in tops]
     placed = spread(tops, 1.3 * size, 0.0, frame.height * to_points)
     for i, (label, height) in enumerate(zip(tracks, placed, strict=True)):
-        track = tracks[label]
-        shown = label if track.ended in ("", "converged") else f"{label} ({track.ended})"
         y = height / (frame.height * to_points)
         last = max(len(h) for h in picture.heights.values()) - 1
         colour = _look(i)["color"]
@@ -217,4 +219,4 @@ def _label(axes: Axes, tracks: dict[str, Track], picture: Picture) -> None:
                       arrowprops=dict(arrowstyle="-", color=colour, lw=0.7, alpha=0.6, shrinkA=0, shrinkB=3))
         axes.plot([1.055], [y], _mark(i), transform=axes.transAxes, clip_on=False, ms=6, color=colour, mec="white",
                   mew=0.5)
-        axes.text(1.085, y, shown, transform=axes.transAxes, va="center", fontsize=size, color=INK)
+        axes.text(1.085, y, names[label], transform=axes.transAxes, va="center", fontsize=size, color=INK)
