@@ -1,4 +1,4 @@
-"""Training on what one wants: the share of wrong answers, a function of steps with gradient zero wherever it exists.
+"""Training on what one wants: the share of wrong answers, a function of steps: its gradient is 0 wherever it exists.
 
 A linear classifier on scikit-learn's breast cancer data, if scikit-learn is there, else on data of its kind made here.
 Least squares begins; an evolution strategy then lowers the wrong answers themselves, with a small price on weights.
