@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import optcore as oc
-from optcore import _dispatch, _kernels, functional, optimizers, reference, schedules
+from optcore import _dispatch, _kernels, functional, optimizers, racing, reference, schedules
 from optcore._specs import FAMILIES, RULES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,8 @@ def test_public_names_are_documented():
             assert part in text, (name, part)
 
 
-@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc.check],
+@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc.check, oc.surfaces,
+                                    racing],
                          ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()

@@ -79,6 +79,8 @@ class Run(Protocol):
 
 
 def _brief(x: Any) -> str:
+    if isinstance(x, np.generic):
+        x = x.item()
     if isinstance(x, np.ndarray):
         return f"{x.tolist()!r}" if x.size <= 4 else f"an array of shape {x.shape}"
     return f"{x!r}"[:60]
