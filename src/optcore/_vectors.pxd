@@ -147,6 +147,11 @@ cdef inline void advance(real_t* out, const real_t* x, double step, const other_
         out[i] = <real_t> (<double> x[i] + step * <double> d[i])
 
 
+cdef inline double four(double acc, double wa, double a, double wb, double b, double wc, double c, double we,
+                        double e) noexcept nogil:
+    return (((acc + wa * a) + wb * b) + wc * c) + we * e
+
+
 cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t count, Py_ssize_t first,
                         Py_ssize_t n) noexcept nogil:
     """acc += w[0] rows[0] + w[1] rows[1] ... in this order, four rows to a pass over acc."""
@@ -170,10 +175,10 @@ cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t 
             ask_for(c + i + BLOCK)
             ask_for(e + i + BLOCK)
             for j in range(i, i + LANES):
-                acc[j] = (((acc[j] + wa * <double> a[j]) + wb * <double> b[j]) + wc * <double> c[j]) + we * <double> e[j]
+                acc[j] = four(acc[j], wa, a[j], wb, b[j], wc, c[j], we, e[j])
             i += LANES
         for j in range(whole, n):
-            acc[j] = (((acc[j] + wa * <double> a[j]) + wb * <double> b[j]) + wc * <double> c[j]) + we * <double> e[j]
+            acc[j] = four(acc[j], wa, a[j], wb, b[j], wc, c[j], we, e[j])
         k += 4
     while k < count:
         a = rows[k] + first
