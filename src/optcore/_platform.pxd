@@ -46,6 +46,9 @@ cdef extern from *:
     #endif
     }
 
+    /* Ask for the cache line at p, into the second cache; any address may be asked for. */
+    #define optcore_prefetch(p) __builtin_prefetch((p), 0, 2)
+
     static double optcore_seconds(void) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -60,4 +63,5 @@ cdef extern from *:
     const char* FLAGS "OPTCORE_FLAGS"
     const char* openmp_library "optcore_openmp_library"() noexcept nogil
     int cpu_level "optcore_cpu_level"() noexcept nogil
+    void prefetch "optcore_prefetch"(const void* p) noexcept nogil
     double seconds "optcore_seconds"() noexcept nogil

@@ -9,15 +9,17 @@
 #      operation asks for, row by row, while the block of what is common to the rows is in the first cache.
 #   c) A sum has the shape of _sums.pxd: LANES lanes in a block, added in halves, then the blocks pairwise. So the bits
 #      are the same at any number of threads.
-#   d) The BFGS matrix is walked by rows: each row is updated, then multiplied while it is in the first cache.
+#   d) The rows are many, and a walk leaves each after one block for the next: too short for the processor to foresee.
+#      So while a block of a row is used, the row's next block is asked for.
+#   e) The BFGS matrix is walked by rows: each row is updated, then multiplied while it is in the first cache.
 
 from libc.math cimport fabs
 
+from optcore._platform cimport prefetch
 from optcore._sums cimport BLOCK, LANES, pairwise
 
 cdef enum:
     MAX_VECTORS = 7
-    GROUP = 8                           # blocks that PAIR takes at a time
     MAX_ROW_BLOCKS = 64                 # blocks in a row of a matrix
 
 cdef enum Operation:
@@ -74,58 +76,87 @@ cdef inline double dot(const real_t* a, const other_t* b, Py_ssize_t n) noexcept
     return halves(lane)
 
 
-cdef inline void dots(const real_t* a, const double* b, Py_ssize_t n, double* to) noexcept nogil:
-    """The dot of each block."""
-    cdef Py_ssize_t block
-    for block in range((n + BLOCK - 1) // BLOCK):
-        to[block] = dot(a + block * BLOCK, b + block * BLOCK, min(<Py_ssize_t> BLOCK, n - block * BLOCK))
+cdef inline void ask_for(const real_t* p) noexcept nogil:
+    """Let LANES elements from p on come into the cache."""
+    prefetch(p)
+    if sizeof(real_t) == 8:
+        prefetch(p + LANES // 2)
 
 
-cdef inline double size(const real_t* g, Py_ssize_t n) noexcept nogil:
-    """The sum of |g|."""
-    cdef double[LANES] lane
+cdef inline void two_dots(const real_t* a, const double* b, const double* c, Py_ssize_t n, Py_ssize_t ahead,
+                          double* ab, double* ac) noexcept nogil:
+    """dot(a, b) and dot(a, c). Each product has a loop of its own: in one loop GCC finds no vectors."""
+    cdef double[LANES] to_b
+    cdef double[LANES] to_c
     cdef Py_ssize_t i, j
     cdef Py_ssize_t whole = n // LANES * LANES
     for j in range(LANES):
-        lane[j] = 0
+        to_b[j] = 0
+    for j in range(LANES):
+        to_c[j] = 0
     for i in range(n // LANES):
+        ask_for(a + i * LANES + ahead)
         for j in range(LANES):
-            lane[j] = lane[j] + fabs(<double> g[i * LANES + j])
+            to_b[j] = to_b[j] + <double> a[i * LANES + j] * b[i * LANES + j]
+        for j in range(LANES):
+            to_c[j] = to_c[j] + <double> a[i * LANES + j] * c[i * LANES + j]
     for j in range(n - whole):
-        lane[j] = lane[j] + fabs(<double> g[whole + j])
-    return halves(lane)
+        to_b[j] = to_b[j] + <double> a[whole + j] * b[whole + j]
+        to_c[j] = to_c[j] + <double> a[whole + j] * c[whole + j]
+    ab[0] = halves(to_b)
+    ac[0] = halves(to_c)
 
 
-cdef inline double largest(const real_t* g, Py_ssize_t n) noexcept nogil:
-    """The largest |g|, 0 of nothing; a NaN is passed over."""
+cdef inline void slope(Work* work, const real_t* g, const real_t* d, Py_ssize_t block, Py_ssize_t n) noexcept nogil:
+    """g.d, the sum of |g|, and the largest |g|: 0 of nothing, and a NaN is passed over."""
+    cdef double[LANES] product
+    cdef double[LANES] size
     cdef double[LANES] most
     cdef double x
     cdef Py_ssize_t i, j
     cdef Py_ssize_t whole = n // LANES * LANES
     for j in range(LANES):
+        product[j] = 0
+    for j in range(LANES):
+        size[j] = 0
+    for j in range(LANES):
         most[j] = 0
     for i in range(n // LANES):
+        for j in range(LANES):
+            product[j] = product[j] + <double> g[i * LANES + j] * <double> d[i * LANES + j]
+        for j in range(LANES):
+            size[j] = size[j] + fabs(<double> g[i * LANES + j])
         for j in range(LANES):
             x = fabs(<double> g[i * LANES + j])
             most[j] = x if x > most[j] else most[j]
     for j in range(n - whole):
         x = fabs(<double> g[whole + j])
+        product[j] = product[j] + <double> g[whole + j] * <double> d[whole + j]
+        size[j] = size[j] + x
         most[j] = x if x > most[j] else most[j]
     for j in range(1, LANES):
         most[0] = most[j] if most[j] > most[0] else most[0]
-    return most[0]
+    work.sums[block] = halves(product)
+    work.sums[work.blocks + block] = halves(size)
+    work.sums[2 * work.blocks + block] = most[0]
 
 
-cdef inline void advance(real_t* out, const real_t* x, double step, const real_t* d, Py_ssize_t n) noexcept nogil:
+cdef inline void advance(real_t* out, const real_t* x, double step, const other_t* d, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         out[i] = <real_t> (<double> x[i] + step * <double> d[i])
 
 
+cdef inline double four(double acc, double wa, double a, double wb, double b, double wc, double c, double we,
+                        double e) noexcept nogil:
+    return (((acc + wa * a) + wb * b) + wc * c) + we * e
+
+
 cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t count, Py_ssize_t first,
                         Py_ssize_t n) noexcept nogil:
     """acc += w[0] rows[0] + w[1] rows[1] ... in this order, four rows to a pass over acc."""
-    cdef Py_ssize_t i, k = 0
+    cdef Py_ssize_t i, j, k = 0
+    cdef Py_ssize_t whole = n // LANES * LANES
     cdef const real_t* a
     cdef const real_t* b
     cdef const real_t* c
@@ -137,8 +168,17 @@ cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t 
         c = rows[k + 2] + first
         e = rows[k + 3] + first
         wa, wb, wc, we = w[k], w[k + 1], w[k + 2], w[k + 3]
-        for i in range(n):
-            acc[i] = (((acc[i] + wa * <double> a[i]) + wb * <double> b[i]) + wc * <double> c[i]) + we * <double> e[i]
+        i = 0
+        while i < whole:
+            ask_for(a + i + BLOCK)
+            ask_for(b + i + BLOCK)
+            ask_for(c + i + BLOCK)
+            ask_for(e + i + BLOCK)
+            for j in range(i, i + LANES):
+                acc[j] = four(acc[j], wa, a[j], wb, b[j], wc, c[j], we, e[j])
+            i += LANES
+        for j in range(whole, n):
+            acc[j] = four(acc[j], wa, a[j], wb, b[j], wc, c[j], we, e[j])
         k += 4
     while k < count:
         a = rows[k] + first
@@ -151,40 +191,42 @@ cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t 
 cdef inline void combine(Work* work, real_t* out, real_t* d, const real_t* x, const real_t* g, Py_ssize_t block,
                          Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     cdef double[BLOCK] acc
+    cdef double[BLOCK] wide_g
     cdef Py_ssize_t i
     for i in range(n):
-        acc[i] = work.scale * <double> g[i]
+        wide_g[i] = g[i]
+        acc[i] = work.scale * wide_g[i]
     gather(acc, <real_t**> work.rows, work.weights, work.count, first, n)
     for i in range(n):
         d[i] = <real_t> acc[i]
-    advance(out, x, work.step, d, n)
-    work.sums[block] = dot(g, d, n)
-    work.sums[work.blocks + block] = dot(d, d, n)
+        acc[i] = <real_t> acc[i]
+    advance(out, x, work.step, acc, n)
+    two_dots(acc, wide_g, acc, n, 0, work.sums + block, work.sums + work.blocks + block)
 
 
 cdef inline void pair(Work* work, real_t* s, real_t* y, real_t* g, const real_t* x_new, const real_t* x,
                       const real_t* g_new, Py_ssize_t block, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    """Of as many blocks as n has: the longer a row is read at a time, the better memory foresees it."""
-    cdef double[GROUP * BLOCK] wide_y    # float64 once, not once for each row
-    cdef double[GROUP * BLOCK] wide_g
+    cdef double[BLOCK] wide_y            # float64 once, not once for each row
+    cdef double[BLOCK] wide_g
     cdef Py_ssize_t i, k
-    cdef const real_t* row
     cdef double* to = work.sums + block
     for i in range(n):
         s[i] = <real_t> (<double> x_new[i] - <double> x[i])
-        y[i] = <real_t> (<double> g_new[i] - <double> g[i])
-        g[i] = g_new[i]
-        wide_y[i] = y[i]
-        wide_g[i] = g[i]
-    for k in range(work.count + 2):
-        row = (<const real_t*> work.rows[k]) + first if k < work.count else (s if k == work.count else y)
-        dots(row, wide_y, n, to)
-        dots(row, wide_g, n, to + work.blocks)
-        to += 2 * work.blocks
-    dots(g, wide_g, n, to + work.blocks)
     for i in range(n):
-        wide_y[i] = s[i]
-    dots(s, wide_y, n, to)
+        wide_y[i] = <real_t> (<double> g_new[i] - <double> g[i])
+        y[i] = <real_t> wide_y[i]
+    for i in range(n):
+        wide_g[i] = g_new[i]
+        g[i] = g_new[i]
+    for k in range(work.count):
+        two_dots((<const real_t*> work.rows[k]) + first, wide_y, wide_g, n, BLOCK, to, to + work.blocks)
+        to += 2 * work.blocks
+    two_dots(s, wide_y, wide_g, n, 0, to, to + work.blocks)
+    to += 2 * work.blocks
+    two_dots(y, wide_y, wide_g, n, 0, to, to + work.blocks)
+    to += 2 * work.blocks
+    to[0] = dot(s, s, n)
+    to[work.blocks] = dot(wide_g, wide_g, n)
 
 
 cdef inline void row_of_rank_two(Work* work, Py_ssize_t i) noexcept nogil:
@@ -209,10 +251,10 @@ cdef inline void row_of_rank_two(Work* work, Py_ssize_t i) noexcept nogil:
     (<double*> work.v[2])[i] = pairwise(hb, k)
 
 
-cdef inline void some_blocks(Work* work, real_t blank, Py_ssize_t block, Py_ssize_t count) noexcept nogil:
-    """blank only carries a type; count is 1 but for PAIR."""
+cdef inline void one_block(Work* work, real_t blank, Py_ssize_t block) noexcept nogil:
+    """blank only carries a type."""
     cdef Py_ssize_t first = block * BLOCK
-    cdef Py_ssize_t n = min(count * BLOCK, work.n - first)
+    cdef Py_ssize_t n = min(<Py_ssize_t> BLOCK, work.n - first)
     cdef real_t* v[MAX_VECTORS]
     cdef int k
     for k in range(MAX_VECTORS):
@@ -220,9 +262,7 @@ cdef inline void some_blocks(Work* work, real_t blank, Py_ssize_t block, Py_ssiz
     if work.operation == DOT:
         work.sums[block] = dot(v[0], v[1], n)
     elif work.operation == SLOPE:
-        work.sums[block] = dot(v[0], v[1], n)
-        work.sums[work.blocks + block] = size(v[0], n)
-        work.sums[2 * work.blocks + block] = largest(v[0], n)
+        slope(work, v[0], v[1], block, n)
     elif work.operation == ADVANCE:
         advance(v[0], v[1], work.step, v[2], n)
     elif work.operation == COMBINE:
@@ -235,14 +275,11 @@ cdef inline void share_of_blocks(Work* work, Py_ssize_t k, Py_ssize_t parts) noe
     """Share k of `parts` of the work."""
     cdef Py_ssize_t begin = work.blocks // parts * k + min(k, work.blocks % parts)
     cdef Py_ssize_t end = begin + work.blocks // parts + (1 if k < work.blocks % parts else 0)
-    cdef Py_ssize_t block = begin
-    cdef Py_ssize_t group = GROUP if work.operation == PAIR else 1
-    while block < end:
-        group = min(group, end - block)
+    cdef Py_ssize_t block
+    for block in range(begin, end):
         if work.operation == RANK_TWO:
             row_of_rank_two(work, block)
         elif work.narrow:
-            some_blocks(work, <float> 0, block, group)
+            one_block(work, <float> 0, block)
         else:
-            some_blocks(work, <double> 0, block, group)
-        block += group
+            one_block(work, <double> 0, block)

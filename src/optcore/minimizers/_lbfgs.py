@@ -33,6 +33,13 @@ def upper_solve(r: Vector, b: Vector) -> Vector:
     return x
 
 
+def grown(a: Vector) -> Vector:
+    """a with one more row and column of zeros."""
+    b = np.zeros((len(a) + 1, len(a) + 1))
+    b[:-1, :-1] = a
+    return b
+
+
 class LBFGS(Model):
     def __init__(self, n: int, dtype: Any, *, maxcor: int, num_threads: int) -> None:
         self.n, self.maxcor, self.num_threads = n, maxcor, num_threads
@@ -66,7 +73,7 @@ class LBFGS(Model):
         if not (sy > CURVATURE * sqrt(ss) * sqrt(yy) and isfinite(yy)):
             self.skipped += 1
             return
-        self.sy, self.yy = np.pad(self.sy, (0, 1)), np.pad(self.yy, (0, 1))
+        self.sy, self.yy = grown(self.sy), grown(self.yy)
         self.sy[:m, m], self.sy[m, m] = dots[:m, 0], sy
         self.yy[:m, m] = self.yy[m, :m] = dots[m:2 * m, 0]
         self.yy[m, m] = yy

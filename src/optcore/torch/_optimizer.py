@@ -420,8 +420,8 @@ class TabledOptimizer(FusedOptimizer):
         bound = inspect.signature(type(self)).bind(params, *args, **settings)
         bound.apply_defaults()
         defaults = {k: v for k, v in bound.arguments.items() if k not in ("params", *EXTRAS)}
-        name, values = self.family.pick(defaults)
         explain(defaults, self.family.domains)
+        name, values = self.family.pick(defaults)
         RULES[name].scalars(1, *values)
         super().__init__(params, defaults, **extras)
 
@@ -433,9 +433,9 @@ class LookaheadOptimizer(TabledOptimizer):
     def lookahead(self) -> Iterator[None]:
         """Within it the parameters are p + momentum * velocity; after it they are what they were, to the bit.
 
-        with opt.lookahead():
-            loss(model).backward()
-        opt.step()
+            with opt.lookahead():
+                loss(model).backward()
+            opt.step()
         """
         ahead = {}
         for group in self.param_groups:
