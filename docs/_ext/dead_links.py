@@ -5,8 +5,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
-from sphinx.errors import ExtensionError
-
 
 class Page(HTMLParser):
     def __init__(self, text: str) -> None:
@@ -40,6 +38,8 @@ def dead(root: Path) -> list[str]:
 
 def check(app, error):
     if error is None and app.builder.name == "html":
+        from sphinx.errors import ExtensionError
+
         lines = dead(Path(app.outdir).resolve())
         if lines:
             raise ExtensionError("dead links:\n" + "\n".join(lines))

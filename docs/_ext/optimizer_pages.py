@@ -7,25 +7,30 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
+from optcore import race
 from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family, Rule
 
 DOCS = Path(__file__).resolve().parent.parent
 ADVICE = tomllib.loads((DOCS / "optimizers.toml").read_text())
+TORCH = " For torch's tensors: `optcore.torch.{}`." if find_spec("optcore.torch") else ""
+ON = ("taco", "saddle")          # the surfaces of the pictures
 BYTES = {"float32": "4", "bfloat16": "2", "int8": "1"}
 
 
 def formula(rule: Rule) -> str:
     """The table's formula with the signs that people write."""
     text = "\n".join(rule.formula)
-    text = re.sub(r"\b(t_alpha|t_beta3|momentum_decay|weight_decay)\b", lambda m: m[0].replace("_", "\0"), text)
+    text = re.sub(r"\b(t_alpha|t_beta3)\b", lambda m: m[0].replace("_", "\0"), text)     # settings, not subscripts
     for word, sign in (("<-", "←"), ("sqrt", "√"), ("^2", "²"), ("^t", "ᵗ")):
         text = text.replace(word, sign)
     for word, sign in (("beta", "β"), ("alpha", "α"), ("rho", "ρ"), ("mu", "μ"), ("eta", "η"), ("eps", "ε")):
         text = re.sub(rf"(?<![A-Za-z\0]){word}(?![A-Za-z\0])", sign, text)
-    return text.replace("\0", "_")
+    return re.sub("β([123])", lambda m: "β" + "₁₂₃"[int(m[1]) - 1], text.replace("\0", "_"))
 
 
 def wanted(family: Family) -> dict[str, dict[str, object]]:
@@ -77,22 +82,31 @@ def bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def call(family: Family) -> str:
+    """The constructor with its defaults, in lines that a narrow screen holds."""
+    arguments = ["params", *(f"{k}={v!r}" for k, v in family.settings.items())]
+    start = f"opt = oc.{family.name}("
+    # A no-break space keeps the numbers of a tuple together while lines are broken.
+    text = textwrap.fill(", ".join(a.replace(" ", "\xa0") for a in arguments) + ")", 60 - len(start))
+    return start + text.replace("\xa0", " ").replace("\n", "\n" + " " * len(start))
+
+
 def page(family: Family) -> str:
     advice = ADVICE[family.name]
-    arguments = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     choices = wanted(family)
-    parts = [f"# {family.name}\n\n{title(family)}.\n\n```python\nopt = oc.{family.name}(params, {arguments})\n```",
+    parts = [f"# {family.name}\n\n{title(family)}.\n\n```python\n{call(family)}\n```",
              f"```{{image}} {family.name.lower()}.svg\n:class: picture\n:alt: The way of {family.name} over a narrow "
              f"valley and past a saddle point\n```\n\nA mark every 10 steps; circles are starts, crosses "
-             "minima. " + "; ".join(drawn(line) for line in advice["lines"]) + ".",
+             "minima. Settings, above and below: " + drawn(advice["lines"]) + ".",
              "## When to use it\n\n" + bullets(advice["use"]), "## Where it fails\n\n" + bullets(advice["fails"]),
              "## Formula"]
     for name, choice in choices.items():
         rule = RULES[name]
-        when = f" With {', '.join(f'`{k}={v!r}`' for k, v in choice.items())}:" if choice else ""
-        parts.append(f"{rule.title}.{when}\n\n```text\n{formula(rule)}\n```")
-    parts.append(f"t is the step, counted from 1; g the gradient{prelude(family)}. All arithmetic is float32, in the order "
-                 "of the formula; what depends on settings and step alone is computed in double and rounded once.")
+        when = f" (with {', '.join(f'`{k}={v!r}`' for k, v in choice.items())})" if choice else ""
+        parts.append(f"{rule.title}{when}:\n\n```text\n{formula(rule)}\n```")
+    parts.append(f"t is the step, counted from 1; g the gradient{prelude(family)}. All arithmetic is float32, in the "
+                 "order of the formula; what depends on settings and step alone is computed in double and rounded "
+                 "once.")
     rows = "\n".join(f"| `{k}` | `{v!r}` | {meaning(family, k)} |" for k, v in family.settings.items())
     parts.append(f"## Defaults\n\n| setting | default | meaning |\n|---|---|---|\n{rows}\n\nThose that torch has are "
                  "torch's. They may change between steps, and a number may be "
@@ -101,16 +115,18 @@ def page(family: Family) -> str:
         f"| `{name}` | {', '.join(f'`{k}`' for k in RULES[name].keys) or '-'} | "
         + " | ".join(f"{kept(RULES[name], form)} / {moved(RULES[name], form)}" for form in BYTES) + " |"
         for name in choices)
-    parts.append("## State and memory\n\nBytes a parameter: state kept / moved by a step, with parameters and gradients in "
-                 "float32 and the state as the column says. A step reads g, and reads and writes p and the state.\n\n"
-                 f"| rule | state | float32 | bfloat16 | int8 |\n|---|---|---:|---:|---:|\n{rows}\n\n8-bit state has 1 byte "
-                 "more for each 256; see [number formats](../number_formats.md).")
+    parts.append("## State and memory\n\nBytes a parameter: state kept / moved by a step, with parameters and "
+                 "gradients in float32 and the state as the column says. A step reads g, and reads and writes p and "
+                 "the state.\n\n"
+                 "| rule | state | float32 | bfloat16 | int8 |\n|---|---|---:|---:|---:|\n" + rows + "\n\n8-bit state "
+                 "has 1 byte more for each 256 elements; see [number formats](../number_formats.md).")
     parts.append("## Source\n\n" + bullets(list(dict.fromkeys(RULES[n].source for n in choices))))
     functions = [*choices, *(["lookahead"] if family.name == "NesterovClassical" else [])]
     parts.append("## Class and functions\n\n```{eval-rst}\n.. autoclass:: optcore." + family.name
                  + ("\n   :members: lookahead" if family.name == "NesterovClassical" else "")
                  + "".join(f"\n\n.. autofunction:: optcore.functional.{n}" for n in functions)
-                 + "\n```\n\nThe same names in `optcore.reference` are plain NumPy, with the same signatures and bits.")
+                 + "\n```\n\nThe same names in `optcore.reference` are plain NumPy, with the same signatures and bits."
+                 + TORCH.format(family.name))
     return "\n\n".join(parts) + "\n"
 
 
@@ -123,11 +139,12 @@ def prelude(family: Family) -> str:
     return f"{turned}, plus weight_decay p{some}"
 
 
-def drawn(line: dict) -> str:
-    times = line.get("times", 1)
-    length = "the surface's " + {"lr": "learning rate", "stride": "step length"}[line["length"]]
-    extra = "".join(f", {k}={v!r}" for k, v in line.get("settings", {}).items())
-    return f"{line['label']} with lr = {'' if times == 1 else f'{times} times '}{length}{extra}"
+def drawn(names: list[str]) -> str:
+    """The settings of a picture's lines, which are those of optcore.race."""
+    on = {surface: race(surface, names, steps=1).tracks for surface in ON}
+    return "; ".join(
+        f"{name} with " + ", then ".join(", ".join(f"{k}={v!r}" for k, v in tracks[name].settings.items())
+                                         for tracks in on.values()) for name in names)
 
 
 def index() -> str:
@@ -139,10 +156,11 @@ def index() -> str:
     return f"""# Optimizers
 
 If you do not know which: [AdamW](adamw.md) for networks with attention or embeddings, [SGD](sgd.md) with momentum for
-convolutional ones, a second-order method for smooth problems whose whole gradient is cheap.
+convolutional ones, [second order](../second_order.md) for smooth problems whose
+whole gradient is cheap, [random search](../random_search.md) where there is no gradient.
 
-State is bytes a parameter in float32; moved is what a step reads and writes for each parameter. Large models are limited
-by memory, so the time of a step follows that column. More than one number: by the class's settings.
+State is bytes a parameter in float32; moved is what a step reads and writes for each. Large models are limited by
+memory, so the time of a step follows that column. More than one number: by the class's settings.
 
 | class | rule | state | moved |
 |---|---|---:|---:|
@@ -158,8 +176,7 @@ by memory, so the time of a step follows that column. More than one number: by t
 
 def texts() -> dict[str, str]:
     """The pages by file name."""
-    made = {"index.md": index(), **{f"{name.lower()}.md": page(FAMILIES[name]) for name in ADVICE}}
-    return made
+    return {"index.md": index(), **{f"{name.lower()}.md": page(FAMILIES[name]) for name in ADVICE}}
 
 
 def write(app) -> None:
@@ -172,7 +189,7 @@ def write(app) -> None:
         if not path.exists() or path.read_text() != text:       # a page that did not change is not read again
             path.write_text(text)
     for name, advice in ADVICE.items():
-        draw(name, advice["lines"], folder / f"{name.lower()}.svg")
+        draw(advice["lines"], folder / f"{name.lower()}.svg")
 
 
 def setup(app):

@@ -40,7 +40,7 @@ def block(lines: list[str]) -> list[str]:
         return ["**Parameters**", "", *items(lines[1:])]
     if indent(lines[0]):
         return ["::", "", *lines]
-    if any(indent(a) and not indent(b) for a, b in pairwise(lines)):      # code, whose own margin autodoc took for the text's
+    if any(indent(a) and not indent(b) for a, b in pairwise(lines)):    # code whose margin autodoc took for the text's
         return ["::", "", *(f"    {line}" for line in lines)]
     cut = next((k for k, line in enumerate(lines) if indent(line)), len(lines))
     head = items(lines[:cut]) if ITEM.fullmatch(lines[0]) else [escaped(line) for line in lines[:cut]]
