@@ -18,7 +18,7 @@ from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family, Rule
 DOCS = Path(__file__).resolve().parent.parent
 ADVICE = tomllib.loads((DOCS / "optimizers.toml").read_text())
 TORCH = " For torch's tensors: `optcore.torch.{}`." if find_spec("optcore.torch") else ""
-ON = ("taco", "saddle")          # the surfaces of the pictures
+ON = {"taco": "lower right", "saddle": "upper left"}        # the surfaces of the pictures, and where there is room
 BYTES = {"float32": "4", "bfloat16": "2", "int8": "1"}
 
 
@@ -85,10 +85,9 @@ def bullets(lines: list[str]) -> str:
 def call(family: Family) -> str:
     """The constructor with its defaults, in lines that a narrow screen holds."""
     arguments = ["params", *(f"{k}={v!r}" for k, v in family.settings.items())]
-    start = f"opt = oc.{family.name}("
     # A no-break space keeps the numbers of a tuple together while lines are broken.
-    text = textwrap.fill(", ".join(a.replace(" ", "\xa0") for a in arguments) + ")", 60 - len(start))
-    return start + text.replace("\xa0", " ").replace("\n", "\n" + " " * len(start))
+    text = textwrap.fill(", ".join(a.replace(" ", "\xa0") for a in arguments) + ")", 40)
+    return f"opt = oc.{family.name}(\n" + textwrap.indent(text, "    ").replace("\xa0", " ")
 
 
 def page(family: Family) -> str:
@@ -97,7 +96,7 @@ def page(family: Family) -> str:
     parts = [f"# {family.name}\n\n{title(family)}.\n\n```python\n{call(family)}\n```",
              f"```{{image}} {family.name.lower()}.svg\n:class: picture\n:alt: The way of {family.name} over a narrow "
              f"valley and past a saddle point\n```\n\nA mark every 10 steps; circles are starts, crosses "
-             "minima. Settings, above and below: " + drawn(advice["lines"]) + ".",
+             "minima. " + drawn(advice["lines"]) + ".",
              "## When to use it\n\n" + bullets(advice["use"]), "## Where it fails\n\n" + bullets(advice["fails"]),
              "## Formula"]
     for name, choice in choices.items():
@@ -141,10 +140,13 @@ def prelude(family: Family) -> str:
 
 def drawn(names: list[str]) -> str:
     """The settings of a picture's lines, which are those of optcore.race."""
-    on = {surface: race(surface, names, steps=1).tracks for surface in ON}
-    return "; ".join(
-        f"{name} with " + ", then ".join(", ".join(f"{k}={v!r}" for k, v in tracks[name].settings.items())
-                                         for tracks in on.values()) for name in names)
+    above, below = (race(surface, names, steps=1).tracks for surface in ON)
+    said = []
+    for name in names:
+        pairs = [(k, v, below[name].settings[k]) for k, v in above[name].settings.items()]
+        said.append(f"{name}: " + ", ".join(f"{k}={v!r}" if v == w else f"{k}={v!r} above and {w!r} below"
+                                            for k, v, w in pairs))
+    return "; ".join(said)
 
 
 def index() -> str:

@@ -23,25 +23,25 @@ EVERY = 10                  # steps between two marks
 def draw(names: list[str], to: Path) -> None:
     """Both surfaces, one above the other, so that a narrow page shows them large enough."""
     # The salt makes the names inside the file the same at every build.
-    with rc_context({"svg.hashsalt": "optcore", "font.size": 12, "text.color": QUIET}):
-        figure = Figure(figsize=(7.2, 6.4))
-        for k, surface in enumerate(ON):
+    with rc_context({"svg.hashsalt": "optcore", "font.size": 11, "text.color": QUIET}):
+        figure = Figure(figsize=(5.4, 5.2))
+        for k, (surface, corner) in enumerate(ON.items()):
             s = oc.surfaces.get(surface)
-            axes = figure.add_axes((0.005, 0.515 - 0.51 * k, 0.99, 0.435))
+            axes = figure.add_axes((0.005, 0.515 - 0.51 * k, 0.99, 0.43))
             x, y = np.linspace(*s.box[:2], 161), np.linspace(*s.box[2:], 121)
             z = s.value(np.stack(np.meshgrid(x, y)))
             levels = z.min() + (z.max() - z.min()) * np.linspace(0, 1, 17) ** 2.5
             axes.contour(x, y, z, levels[1:], colors=[QUIET], linewidths=0.6, alpha=0.55, linestyles="solid")
-            axes.plot(*np.transpose(s.minima), "+", color=QUIET, ms=13, mew=2)
+            axes.plot(*np.transpose(s.minima), "+", color=QUIET, ms=11, mew=1.8)
             beside = [] if "SGD" in names else ["SGD"]
             tracks = oc.race(s, [*beside, *names]).tracks
             for (label, track), colour in zip(tracks.items(), [QUIET] * len(beside) + list(COLOURS), strict=False):
-                axes.plot(*track.points.T, "-o", color=colour, lw=1.2 if colour == QUIET else 1.8, ms=4.5,
+                axes.plot(*track.points.T, "-o", color=colour, lw=1.2 if colour == QUIET else 1.8, ms=4,
                           markevery=EVERY, label=label)
             axes.plot(*s.start, "o", color=QUIET, mfc="none", ms=11, mew=1.8, zorder=5)
             axes.set_xlim(*s.box[:2])
             axes.set_ylim(*s.box[2:])
-            axes.set_title(s.title, loc="left", fontsize=13, color=QUIET)
+            axes.set_title(s.title, loc="left", fontsize=12, color=QUIET)
             axes.axis("off")
-            axes.legend(loc="lower right", frameon=False, labelcolor="linecolor", handlelength=1.4, fontsize=12)
+            axes.legend(loc=corner, frameon=False, labelcolor="linecolor", handlelength=1.4)
         figure.savefig(to, transparent=True, metadata={"Date": None})
