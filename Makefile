@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/*/*)
 
-.PHONY: train test lint bench trainers stubs check-installs clean
+.PHONY: train test docs lint bench trainers stubs check-installs clean
 
 train: .venv/train.stamp
 	.venv/bin/python examples/train_charlm.py --out build/train_charlm.png
@@ -10,8 +10,13 @@ train: .venv/train.stamp
 test: .venv/test.stamp
 	.venv/bin/python -m pytest
 
+# The site, in build/docs/index.html. -W: warnings are errors; -a -E: pages are read anew, as an old reading hides warnings.
+docs: .venv/docs.stamp
+	.venv/bin/sphinx-build -W --keep-going -q -a -E -j auto -d build/doctrees docs build/docs
+	@echo "the site is in build/docs/index.html"
+
 lint: .venv/lint.stamp .venv/test.stamp
-	.venv/bin/ruff check src tests bench examples tools
+	.venv/bin/ruff check src tests bench examples tools docs
 	.venv/bin/mypy
 
 bench: .venv/bench.stamp

@@ -1,0 +1,199 @@
+"""Makes docs/optimizers/: a page for each optimizer class, and one that compares them.
+
+What a page says comes from the table (formulas, defaults, state, sources) and, when to use it and where it fails, from
+docs/optimizers.toml. Needs nothing but the package; the pictures (pictures.py) are drawn when Sphinx builds.
+"""
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+from optcore import race
+from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family, Rule
+
+DOCS = Path(__file__).resolve().parent.parent
+ADVICE = tomllib.loads((DOCS / "optimizers.toml").read_text())
+TORCH = " For torch's tensors: `optcore.torch.{}`." if find_spec("optcore.torch") else ""
+ON = {"taco": "lower right", "saddle": "upper left"}        # the surfaces of the pictures, and where there is room
+BYTES = {"float32": "4", "bfloat16": "2", "int8": "1"}
+
+
+def formula(rule: Rule) -> str:
+    """The table's formula with the signs that people write."""
+    text = "\n".join(rule.formula)
+    text = re.sub(r"\b(t_alpha|t_beta3)\b", lambda m: m[0].replace("_", "\0"), text)     # settings, not subscripts
+    for word, sign in (("<-", "←"), ("sqrt", "√"), ("^2", "²"), ("^t", "ᵗ")):
+        text = text.replace(word, sign)
+    for word, sign in (("beta", "β"), ("alpha", "α"), ("rho", "ρ"), ("mu", "μ"), ("eta", "η"), ("eps", "ε")):
+        text = re.sub(rf"(?<![A-Za-z\0]){word}(?![A-Za-z\0])", sign, text)
+    return re.sub("β([123])", lambda m: "β" + "₁₂₃"[int(m[1]) - 1], text.replace("\0", "_"))
+
+
+def wanted(family: Family) -> dict[str, dict[str, object]]:
+    """For each rule of the class, the fewest settings beside the defaults that choose it."""
+    flags = [k for k, v in family.settings.items() if isinstance(v, bool) and k != "maximize"]
+    flags += [k for k, v in family.settings.items() if k == "momentum" and v == 0.0]
+    found: dict[str, dict[str, object]] = {}
+    for n in range(len(flags) + 1):
+        for some in itertools.combinations(flags, n):
+            choice: dict[str, object] = {k: 0.9 if k == "momentum" else True for k in some}
+            try:
+                found.setdefault(family.pick({**family.settings, **choice})[0], choice)
+            except ValueError:          # nesterov without momentum
+                continue
+    return found
+
+
+def moved(rule: Rule, state: str = "float32") -> int:
+    """Bytes a step moves for each parameter: g is read, p and its state are read and written."""
+    kept = [4 if state == "int8" and key in SENSITIVE_STATE else int(BYTES[state]) for key in rule.keys]
+    return 12 + 2 * sum(kept)
+
+
+def kept(rule: Rule, state: str) -> int:
+    return (moved(rule, state) - 12) // 2
+
+
+def meaning(family: Family, name: str) -> str:
+    """What a setting of the class is, in the words of the table."""
+    settings = {s.name: s.about for key in family.rules for s in RULES[key].all_settings}
+    parts = {"betas": ("beta1", "beta2", "beta3"), "etas": ("etaminus", "etaplus"),
+             "step_sizes": ("step_size_min", "step_size_max")}.get(name)
+    if parts:
+        return "; ".join(f"{part}: {settings[part]}" for part in parts if part in settings)
+    for key, setting in family.fill.items():
+        if setting == name:
+            return f"what `{key}` holds before the first step"
+    if name in settings:
+        return settings[name]
+    rules = [RULES[rule].title for rule, choice in wanted(family).items() if list(choice)[-1:] == [name]]
+    return "chooses another rule: " + "; ".join(rules)
+
+
+def title(family: Family) -> str:
+    return re.sub(r"\s+", " ", family.title)
+
+
+def bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def call(family: Family) -> str:
+    """The constructor with its defaults, in lines that a narrow screen holds."""
+    arguments = ["params", *(f"{k}={v!r}" for k, v in family.settings.items())]
+    # A no-break space keeps the numbers of a tuple together while lines are broken.
+    text = textwrap.fill(", ".join(a.replace(" ", "\xa0") for a in arguments) + ")", 40)
+    return f"opt = oc.{family.name}(\n" + textwrap.indent(text, "    ").replace("\xa0", " ")
+
+
+def page(family: Family) -> str:
+    advice = ADVICE[family.name]
+    choices = wanted(family)
+    parts = [f"# {family.name}\n\n{title(family)}.\n\n```python\n{call(family)}\n```",
+             f"```{{image}} {family.name.lower()}.svg\n:class: picture\n:alt: The way of {family.name} over a narrow "
+             f"valley and past a saddle point\n```\n\nA mark every 10 steps; circles are starts, crosses "
+             "minima. " + drawn(advice["lines"]) + ".",
+             "## When to use it\n\n" + bullets(advice["use"]), "## Where it fails\n\n" + bullets(advice["fails"]),
+             "## Formula"]
+    for name, choice in choices.items():
+        rule = RULES[name]
+        when = f" (with {', '.join(f'`{k}={v!r}`' for k, v in choice.items())})" if choice else ""
+        parts.append(f"{rule.title}{when}:\n\n```text\n{formula(rule)}\n```")
+    parts.append(f"t is the step, counted from 1; g the gradient{prelude(family)}. All arithmetic is float32, in the "
+                 "order of the formula; what depends on settings and step alone is computed in double and rounded "
+                 "once.")
+    rows = "\n".join(f"| `{k}` | `{v!r}` | {meaning(family, k)} |" for k, v in family.settings.items())
+    parts.append(f"## Defaults\n\n| setting | default | meaning |\n|---|---|---|\n{rows}\n\nThose that torch has are "
+                 "torch's. They may change between steps, and a number may be "
+                 "[a function of the step](../settings.md).")
+    rows = "\n".join(
+        f"| `{name}` | {', '.join(f'`{k}`' for k in RULES[name].keys) or '-'} | "
+        + " | ".join(f"{kept(RULES[name], form)} / {moved(RULES[name], form)}" for form in BYTES) + " |"
+        for name in choices)
+    parts.append("## State and memory\n\nBytes a parameter: state kept / moved by a step, with parameters and "
+                 "gradients in float32 and the state as the column says. A step reads g, and reads and writes p and "
+                 "the state.\n\n"
+                 "| rule | state | float32 | bfloat16 | int8 |\n|---|---|---:|---:|---:|\n" + rows + "\n\n8-bit state "
+                 "has 1 byte more for each 256 elements; see [number formats](../number_formats.md).")
+    parts.append("## Source\n\n" + bullets(list(dict.fromkeys(RULES[n].source for n in choices))))
+    functions = [*choices, *(["lookahead"] if family.name == "NesterovClassical" else [])]
+    parts.append("## Class and functions\n\n```{eval-rst}\n.. autoclass:: optcore." + family.name
+                 + ("\n   :members: lookahead" if family.name == "NesterovClassical" else "")
+                 + "".join(f"\n\n.. autofunction:: optcore.functional.{n}" for n in functions)
+                 + "\n```\n\nThe same names in `optcore.reference` are plain NumPy, with the same signatures and bits."
+                 + TORCH.format(family.name))
+    return "\n\n".join(parts) + "\n"
+
+
+def prelude(family: Family) -> str:
+    rules = [RULES[name] for name in family.rules]
+    turned = ", turned round first if `maximize`"
+    if all(r.decoupled for r in rules) or "weight_decay" not in family.settings:
+        return turned
+    some = " (coupled)" if any(r.decoupled for r in rules) else ""
+    return f"{turned}, plus weight_decay p{some}"
+
+
+def drawn(names: list[str]) -> str:
+    """The settings of a picture's lines, which are those of optcore.race."""
+    above, below = (race(surface, names, steps=1).tracks for surface in ON)
+    said = []
+    for name in names:
+        pairs = [(k, v, below[name].settings[k]) for k, v in above[name].settings.items()]
+        said.append(f"{name}: " + ", ".join(f"{k}={v!r}" if v == w else f"{k}={v!r} above and {w!r} below"
+                                            for k, v, w in pairs))
+    return "; ".join(said)
+
+
+def index() -> str:
+    rows = "\n".join(
+        f"| [{name}]({name.lower()}.md) | {RULES[FAMILIES[name].rules[0]].title} | "
+        + ", ".join(dict.fromkeys(str(kept(RULES[r], "float32")) for r in FAMILIES[name].rules)) + " | "
+        + ", ".join(dict.fromkeys(str(moved(RULES[r])) for r in FAMILIES[name].rules)) + " |" for name in ADVICE)
+    pages = "\n".join(name.lower() for name in ADVICE)
+    return f"""# Optimizers
+
+If you do not know which: [AdamW](adamw.md) for networks with attention or embeddings, [SGD](sgd.md) with momentum for
+convolutional ones, [second order](../second_order.md) for smooth problems whose
+whole gradient is cheap, [random search](../random_search.md) where there is no gradient.
+
+State is bytes a parameter in float32; moved is what a step reads and writes for each. Large models are limited by
+memory, so the time of a step follows that column. More than one number: by the class's settings.
+
+| class | rule | state | moved |
+|---|---|---:|---:|
+{rows}
+
+```{{toctree}}
+:hidden:
+
+{pages}
+```
+"""
+
+
+def texts() -> dict[str, str]:
+    """The pages by file name."""
+    return {"index.md": index(), **{f"{name.lower()}.md": page(FAMILIES[name]) for name in ADVICE}}
+
+
+def write(app) -> None:
+    from pictures import draw
+
+    folder = DOCS / "optimizers"
+    folder.mkdir(exist_ok=True)
+    for name, text in texts().items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:       # a page that did not change is not read again
+            path.write_text(text)
+    for name, advice in ADVICE.items():
+        draw(advice["lines"], folder / f"{name.lower()}.svg")
+
+
+def setup(app):
+    app.connect("builder-inited", write)
+    return {"parallel_read_safe": True}
