@@ -99,8 +99,9 @@ def page(family: Family) -> str:
              "minima. " + drawn(advice["lines"]) + ".",
              "## When to use it\n\n" + bullets(advice["use"]), "## Where it fails\n\n" + bullets(advice["fails"]),
              "## Formula"]
-    for name, choice in choices.items():
-        rule = RULES[name]
+    ahead = ["lookahead"] if family.name == "NesterovClassical" else []
+    for name in [*choices, *ahead]:
+        rule, choice = RULES[name], choices.get(name)
         when = f" (with {', '.join(f'`{k}={v!r}`' for k, v in choice.items())})" if choice else ""
         parts.append(f"{rule.title}{when}:\n\n```text\n{formula(rule)}\n```")
     parts.append(f"t is the step, counted from 1; g the gradient{prelude(family)}. All arithmetic is float32, in the "
@@ -120,10 +121,9 @@ def page(family: Family) -> str:
                  "| rule | state | float32 | bfloat16 | int8 |\n|---|---|---:|---:|---:|\n" + rows + "\n\n8-bit state "
                  "has 1 byte more for each 256 elements; see [number formats](../number_formats.md).")
     parts.append("## Source\n\n" + bullets(list(dict.fromkeys(RULES[n].source for n in choices))))
-    functions = [*choices, *(["lookahead"] if family.name == "NesterovClassical" else [])]
     parts.append("## Class and functions\n\n```{eval-rst}\n.. autoclass:: optcore." + family.name
-                 + ("\n   :members: lookahead" if family.name == "NesterovClassical" else "")
-                 + "".join(f"\n\n.. autofunction:: optcore.functional.{n}" for n in functions)
+                 + ("\n   :members: lookahead" if ahead else "")
+                 + "".join(f"\n\n.. autofunction:: optcore.functional.{n}" for n in [*choices, *ahead])
                  + "\n```\n\nThe same names in `optcore.reference` are plain NumPy, with the same signatures and bits."
                  + TORCH.format(family.name))
     return "\n\n".join(parts) + "\n"
