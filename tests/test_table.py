@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import optcore as oc
+import optcore.torch
 from optcore import _dispatch, _kernels, functional, optimizers, racing, reference, schedules
 from optcore._specs import FAMILIES, RULES
 
@@ -57,8 +58,9 @@ def test_public_names_are_documented():
             assert part in text, (name, part)
 
 
-@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc.check, oc.surfaces,
-                                    racing],
+@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc._arrays,
+                                    oc.accumulate, oc.check, oc.search, oc.surfaces, racing, optcore.torch,
+                                    optcore.torch._backward],
                          ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()
