@@ -111,7 +111,7 @@ def test_trajectory_agrees_with_torch(name, data, n, seed):
         judge = end if key == "p" else state[key].numpy()
         off = np.abs(judge - bound.value)
         known = np.isfinite(bound.error)
-        assert known.mean() > 0.9
+        assert (~known).sum() <= max(1, n // 10)        # an element may come too near a zero of the divisor
         assert (off <= 3 * bound.error)[known].all(), f"{chosen}: the formulas of {key} differ by {off.max()}"
         known &= np.isfinite(rounded[key].error)
         off = np.abs(ours[key].astype(np.float64) - judge)
