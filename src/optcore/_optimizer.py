@@ -186,9 +186,10 @@ class Optimizer(Saved):
         flat = self._flat(grads)
         threads = 0 if num_threads is None else _threads.checked(num_threads)
         measured = max_norm is not None or self.nonfinite != "propagate"
-        for value, setting in ((max_norm, MAX_NORM), (clip_value, CLIP_VALUE), (grad_scale, GRAD_SCALE)):
-            if value is not None:
-                explain({setting.name: value}, (setting,))
+        if not (max_norm is clip_value is grad_scale is None):
+            for value, setting in ((max_norm, MAX_NORM), (clip_value, CLIP_VALUE), (grad_scale, GRAD_SCALE)):
+                if value is not None:
+                    explain({setting.name: value}, (setting,))
         pick = self.family.pick
         try:
             meant = [pick(group) for group in self.param_groups]
