@@ -1,8 +1,7 @@
 """What all classes of optcore.torch share: torch's Optimizer, with a step that is one walk of the kernels.
 
-Owns the step and the settings that torch does not have. Which rule a group means and its scalars come from _specs.py
-by way of _walks.py; what the kernels hold between steps is in _layout.py. A step checks everything before its first
-change.
+Owns the step and the settings that torch does not have. Rules and scalars come from _specs.py by way of _walks.py; what
+the kernels hold between steps is in _layout.py. A step checks everything before its first change.
 """
 from __future__ import annotations
 
