@@ -96,22 +96,25 @@ def test_trajectory_agrees_with_torch(name, data, n, seed):
     family = FAMILIES[name]
     chosen = data.draw(SETTINGS[name])
     rng = np.random.default_rng(seed)
-    start = rng.standard_normal(n).astype(np.float32)
-    gradients = [(rng.standard_normal(n) * 10.0 ** rng.integers(-3, 3)).astype(np.float32) for _ in range(STEPS)]
+    count = -(-64 // n)                 # tensors of this size: enough elements that one does not decide the share below
+    start = rng.standard_normal(count * n).astype(np.float32)
+    gradients = [(rng.standard_normal(count * n) * 10.0 ** rng.integers(-3, 3)).astype(np.float32)
+                 for _ in range(STEPS)]
     end, state = torch_trajectory(name, chosen, start, gradients)
     exact = bounded_trajectory(family, chosen, start, gradients, U64)
     rounded = bounded_trajectory(family, chosen, start, gradients, U32)
-    p = start.copy()
-    opt = getattr(oc, name)([p], **chosen)
+    params = [p.copy() for p in start.reshape(count, n)]
+    opt = getattr(oc, name)(params, **chosen)
     for g in gradients:
-        opt.step([g])
-    ours = {**opt.state[0], "p": p}
-    assert ours.keys() - {"p", "step"} <= state.keys()
+        opt.step(list(g.reshape(count, n)))
+    ours = {key: np.concatenate([s[key] for s in opt.state]) for key in opt.state[0] if key != "step"}
+    ours["p"] = np.concatenate(params)
+    assert ours.keys() - {"p"} <= state.keys()
     for key, bound in exact.items():
         judge = end if key == "p" else state[key].numpy()
         off = np.abs(judge - bound.value)
         known = np.isfinite(bound.error)
-        assert (~known).sum() <= max(1, n // 10)        # an element may come too near a zero of the divisor
+        assert known.mean() > 0.9
         assert (off <= 3 * bound.error)[known].all(), f"{chosen}: the formulas of {key} differ by {off.max()}"
         known &= np.isfinite(rounded[key].error)
         off = np.abs(ours[key].astype(np.float64) - judge)
