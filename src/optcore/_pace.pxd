@@ -14,12 +14,15 @@
 cdef enum:
     FIRST_TRIAL = 4         # walks until the other way is tried for the first time
     LAST_TRIAL = 1024       # walks between two trials at most
-    TRIAL = 3               # walks in a trial: the first one may have to wake threads that the next ones find awake
+    TRIAL = 4               # walks in a trial: the first may have to wake threads, and is not counted in its result
+    LOST = 4                # times the known way's time, and a trial has no need of further walks
+    SHARE = 100             # walks of the faster way for each one's worth of time that a trial costs: 1 %
 
 
 cdef struct Pace:
     double[2] time          # smoothed seconds a walk takes: [0] one thread, [1] all; 0 is not known yet
-    double trial            # the fastest walk of the trial so far
+    double trial            # seconds of the trial so far
+    double waking           # and of its first walk
     int best                # index into time
     int period              # walks between two trials of the other way
     int left                # walks until the next trial; from 0 down it counts the trial's own
@@ -45,14 +48,18 @@ cdef inline void learn(Pace* pace, int way, double took) noexcept nogil:
         if pace.time[other] != 0 and pace.time[pace.best] > 1.5 * pace.time[other]:
             pace.left = 1                           # the chosen way has become slow: try the other one now
         return
-    if pace.left == 0 or took < pace.trial:
-        pace.trial = took
-    if pace.left > 1 - TRIAL:
+    if pace.left == 0:
+        pace.trial = 0
+        pace.waking = took
+    pace.trial += took
+    if pace.left == 0 or pace.left > 1 - TRIAL and took < LOST * pace.time[pace.best]:
         return
-    pace.time[other] = pace.trial
+    # The mean: where threads fight over cores, most walks are slow and some are not.
+    pace.time[other] = (pace.trial - pace.waking) / -pace.left
     if pace.time[other] < pace.time[pace.best]:
         pace.best = other
         pace.period = FIRST_TRIAL
-    elif pace.period < LAST_TRIAL:
-        pace.period *= 2
+    else:
+        known = SHARE * (pace.trial / pace.time[pace.best] - 1 + pace.left)
+        pace.period = <int> min(max(known, 2.0 * pace.period), <double> LAST_TRIAL)
     pace.left = pace.period
