@@ -28,7 +28,7 @@ def start(what, ranks, folder):
     assert all(code == 0 for _, code in ends), "\n".join(text for text, _ in ends)
 
 
-@pytest.mark.parametrize("part", ["ddp", "zero", "fsdp", "fsdp_narrow"])
+@pytest.mark.parametrize("part", ["ddp", "zero", "fsdp", "fsdp_narrow", "fsdp_norm"])
 def test_sharded_and_replicated_steps_are_the_unsharded_ones_bit_for_bit(part, tmp_path):
     start(part, 2, tmp_path)
 

@@ -135,6 +135,34 @@ def fsdp_narrow(rank, ranks, folder):
     ot.Adam(wide.parameters(), state_dtype={"exp_avg": "bfloat16"})
 
 
+def fsdp_norm(rank, ranks, folder):
+    """The norm and the check for infinities are of all shares, and every rank does the same."""
+    for nonfinite in ("skip", "raise"):
+        alone, (net, _) = model(), sharded(ranks)
+        extra, other = (torch.nn.Parameter(torch.ones(5)) for _ in range(2))    # whole on every rank
+        how = {"lr": 0.1, "max_norm": 0.5, "nonfinite": nonfinite}
+        opt, judge = ot.Adam([*net.parameters(), extra], **how), ot.Adam([*alone.parameters(), other], **how)
+        for t in range(STEPS):
+            gradients(net, t)
+            gradients(alone, t)
+            extra.grad, other.grad = torch.full((5,), float(t)), torch.full((5,), float(t))
+            opt.step()
+            judge.step()
+            # 123 positive numbers added in float64, in two orders: 123 * 2^-53, which the root halves.
+            assert abs(opt.grad_norm - judge.grad_norm) <= 1e-14 * judge.grad_norm
+            assert same(net.parameters(), alone.parameters()) and same([extra], [other])
+        before = [whole(p).clone() for p in opt.param_groups[0]["params"]]
+        if rank == 0:
+            next(net.parameters()).grad.to_local().view(-1)[0] = float("inf")
+        try:
+            opt.step()
+        except FloatingPointError as e:
+            assert nonfinite == "raise" and ("inf" if rank == 0 else "another process") in str(e)
+        else:
+            assert nonfinite == "skip" and opt.skipped == 1
+        assert same(opt.param_groups[0]["params"], before) and opt.grad_norm == float("inf")
+
+
 def gradients(net, t):
     """The same whole gradients whatever the number of ranks, each rank taking its share."""
     for k, p in enumerate(net.parameters()):

@@ -16,7 +16,7 @@ from optcore._arrays import Array
 from optcore._formats import decode
 from optcore._saved import Saved
 from optcore._settings import CLIP_VALUE, FRACTION, NONNEGATIVE, POSITIVE, Setting, explain, number, whole
-from optcore._specs import RULES, SENSITIVE_STATE, Rule
+from optcore._specs import RULES, SENSITIVE_STATE, Family, Rule
 from optcore._walks import Walk, scaled
 
 NONFINITE = ("propagate", "skip", "raise")
@@ -26,6 +26,19 @@ MAX_NORM = Setting("max_norm", 1.0, NONNEGATIVE, "", scheduled=False)
 GRAD_SCALE = Setting("grad_scale", 1.0, POSITIVE, "", scheduled=False)
 AVERAGE = Setting("average", 0.999, FRACTION, "")
 BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
+
+
+def formats(family: Family, wanted: str | Mapping[str, str]) -> dict[str, str]:
+    """The storage format of each state array that a class may keep, by torch's name. wanted: state_dtype, as given."""
+    keys = family.keys()
+    if not isinstance(wanted, Mapping):
+        wanted = dict.fromkeys(keys, wanted)
+    for key, form in wanted.items():
+        if key not in keys:
+            raise ValueError(f"state_dtype: {key!r} is no state of {family.name}; it has {', '.join(keys)}")
+        if form not in _arrays.STATE:
+            raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
+    return {**dict.fromkeys(keys, "float32"), **wanted}
 
 
 def beside(narrow: bool, rounding: str, averaged: bool) -> dict[str, str]:
@@ -53,7 +66,7 @@ class Optimizer(Saved):
         self.skipped = 0                                # steps left out under nonfinite="skip"
         self.grad_norm: float | None = None             # of the last step that needed it
         self._seed = whole("seed", seed, least=0)
-        self._forms = self._formats(state_dtype)        # the storage format of each state array, by torch's name
+        self._forms = formats(self.family, state_dtype)     # the storage format of each state array, by torch's name
         self._exact = SENSITIVE_STATE if isinstance(state_dtype, str) else set()
         self.param_groups, self._params, self._labels, self._names = [], [], [], None
         self._steps, self._state, self._fresh, self._walks, self._before = [], [], set(), [], None
@@ -72,17 +85,6 @@ class Optimizer(Saved):
                 f"{sum(p.size for p in self._params)} parameters, {len(self.param_groups)} groups")
 
     # -------------------------------------------------------------------------------- parameters and settings
-
-    def _formats(self, state_dtype: str | Mapping[str, str]) -> dict[str, str]:
-        keys = self.family.keys()
-        if not isinstance(state_dtype, Mapping):
-            state_dtype = dict.fromkeys(keys, state_dtype)
-        for key, form in state_dtype.items():
-            if key not in keys:
-                raise ValueError(f"state_dtype: {key!r} is no state of {type(self).__name__}; it has {', '.join(keys)}")
-            if form not in _arrays.STATE:
-                raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
-        return {**dict.fromkeys(keys, "float32"), **state_dtype}
 
     def _form(self, key: str, p: Array) -> str | None:
         """The storage format of a tensor's array of this name; None if it has none.

@@ -271,7 +271,8 @@ def found(list groups, list params, dicts, list values, plain, parameter):
     not what it found before.
 
     groups: dicts whose "params", one after another, must be just the objects `params`. dicts: of state, whose values
-    must be just the objects `values`. A gradient is plain that is of one of the two types and no subclass.
+    must be just the objects `values`. A gradient is plain that is of one of the two types and no subclass, and has no
+    negative bit: its memory then holds its values.
     """
     cdef Py_ssize_t k = 0, given = 0
     cdef bint simple = True
@@ -296,5 +297,5 @@ def found(list groups, list params, dicts, list values, plain, parameter):
         grads.append(g)
         if g is not None:
             given += 1
-            simple = simple and (type(g) is plain or type(g) is parameter)
+            simple = simple and (type(g) is plain or type(g) is parameter) and not g.is_neg()
     return grads, given, simple

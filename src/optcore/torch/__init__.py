@@ -44,8 +44,8 @@ Parameters
         of a parameter), with what they lack in a bfloat16 tensor beside them ("kahan", state "compensation"), or as
         copies of a float32 "master" (state "master"), which is what is updated.
     average: keep a moving average of the parameters, average <- average + (1 - average)(p - average), in the same
-        walk (state "average", float32): a number from 0 up to 1, such as 0.999. `averages` gives them, and within
-        `with opt.averaged():` the parameters are them.
+        walk (state "average", float32): a number from 0 up to 1, such as 0.999, or a function of the step that gives
+        one. `averages` gives them, and within `with opt.averaged():` the parameters are them.
     zero_grads: set the gradients to zero in the same walk.
     undoable: keep what undo() needs, a copy of parameters and state.
     num_threads: threads of a step (default: see optcore.get_num_threads).

@@ -5,6 +5,7 @@ layout is kept from step to step while every tensor in it is the one that the op
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
@@ -35,7 +36,7 @@ def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
 # What torch carries from step to step in the state, and the table computes from settings and count: by class, the
 # numbers of a group after t steps.
 DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
-ONE = np.float32(1)
+ONE = np.ones((), np.float32)                # an array: NumPy adds it in half the time that a scalar takes
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 Row = tuple[Tensor | None, ...]
 
@@ -108,6 +109,7 @@ class Layout:
         firsts = [_tensors.first_of(params[i]) for i in self.members]
         self.walks = [Walk(*x, counts, how[0] == "nearest", [(begin or 0) + self.members[k] for k in x[2]], Tensor,
                            [firsts[k] for k in x[2]]) for x in gathered.values()]
+        self.spread = [_tensors.spread(params[i]) for i in self.members]
         self.entries = entries(state, None if self.whole else params)
         self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
 
@@ -187,9 +189,21 @@ class Layout:
         """Take note that a walk was made in which `stepped` tensors took part."""
         walk.count(stepped, flat)
         if walk.all and stepped == len(walk.members):
-            self.counts += ONE
+            np.add(self.counts, ONE, self.counts)
         else:
-            self.counts[[i for i in walk.members if flat[i] is not None]] += ONE
+            self.counts[[i for i in walk.members if flat[i] is not None]] += 1
+
+    def squares(self, flat: list[Any], threads: int) -> float | None:
+        """The sum of squares of all gradients in float64, of every process's share; None if one is not usable."""
+        totals, cuts = {}, dict.fromkeys(self.spread)
+        for groups in cuts:
+            some = flat if len(cuts) == 1 else [
+                g if x == groups else None for g, x in zip(flat, self.spread, strict=True)]
+            sums = [walk.plan.squares(walk.mine(some), threads) for walk in self.walks]
+            if None in sums:
+                return None                             # before any process waits for the others
+            totals[groups] = math.fsum(x for x in sums if x is not None)
+        return math.fsum(_tensors.over_all(total, groups) for groups, total in totals.items())
 
     def derive(self, groups: list[dict[str, Any]]) -> None:
         """Bring the state that the step does not need, but torch would, up to date."""

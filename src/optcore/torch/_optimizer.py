@@ -18,16 +18,15 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore import _arrays, _threads
+from optcore import _threads
 from optcore._formats import decode8
-from optcore._optimizer import MAX_NORM, NONFINITE, ROUNDING, SMALL
-from optcore._settings import CLIP_VALUE, FRACTION, MOMENTUM, Setting, explain, number, whole
+from optcore._optimizer import AVERAGE, MAX_NORM, NONFINITE, ROUNDING, SMALL, formats
+from optcore._settings import CLIP_VALUE, MOMENTUM, explain, number, whole
 from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family
 from optcore._walks import scaled
 from optcore.torch import _tensors
 from optcore.torch._layout import Copies, Layout
 
-AVERAGE = Setting("average", 0.999, FRACTION, "", scheduled=False)
 # Keyword arguments beside torch's, with their defaults; attributes of the same names.
 EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
                           "clip_value": None, "rounding": "stochastic", "average": None, "zero_grads": False,
@@ -58,7 +57,7 @@ class FusedOptimizer(torch.optim.Optimizer):
     max_norm: float | None
     clip_value: float | None
     rounding: str
-    average: float | None
+    average: float | Callable[[int], float] | None
     zero_grads: bool
     undoable: bool
     num_threads: int | None
@@ -71,7 +70,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         whole("seed", extras["seed"], least=0)
         self.__dict__.update(extras, skipped=0, grad_norm=None)
         self._check_extras()
-        self._forms = self._formats()
+        self._forms = formats(self.family, self.state_dtype)
         self._layouts: dict[Any, Layout] = {}
         self._before: Copies | None = None
         super().__init__(params, *args, **settings)
@@ -90,24 +89,12 @@ class FusedOptimizer(torch.optim.Optimizer):
         if self.rounding not in ROUNDING:
             raise ValueError(f"rounding={self.rounding!r}: it must be {' or '.join(ROUNDING)}")
         if self.average is not None:
-            explain({"average": self.average}, (AVERAGE,))
+            number(AVERAGE, self.average, 1)
         if self.max_norm is not None:
             explain({"max_norm": self.max_norm}, (MAX_NORM,))
         if self.clip_value is not None:
             explain({"clip_value": self.clip_value}, (CLIP_VALUE,))
         return 0 if self.num_threads is None else _threads.checked(self.num_threads)
-
-    def _formats(self) -> dict[str, str]:
-        """The storage format of each state array, by torch's name."""
-        keys, wanted = self.family.keys(), self.state_dtype
-        if not isinstance(wanted, Mapping):
-            wanted = dict.fromkeys(keys, wanted)
-        for key, form in wanted.items():
-            if key not in keys:
-                raise ValueError(f"state_dtype: {key!r} is no state of {type(self).__name__}; it has {', '.join(keys)}")
-            if form not in _arrays.STATE:
-                raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(_arrays.STATE)}")
-        return {**dict.fromkeys(keys, "float32"), **wanted}
 
     def _form(self, key: str, p: Any) -> str:
         """The storage format of a parameter's state array: as asked, but that small and sensitive ones are not int8."""
@@ -188,8 +175,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         fits = layout is not None and holds and layout.fits([name for name, _ in meant], how, grads)
         if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
-            signs = flat if given == len(flat) else [g for g in flat if g is not None]
-            if not any(map(Tensor.is_neg, signs)) and self._walk(layout, groups, meant, flat, flat, threads):
+            if self._walk(layout, groups, meant, flat, flat, threads):
                 return
         with torch.no_grad():
             self._update_slowly(layout, fits, groups, grads, meant, how, threads, only)
@@ -229,17 +215,17 @@ class FusedOptimizer(torch.optim.Optimizer):
         layout.recount()
         calls = [(walk, *walk.blocks(meant, flat)) for walk in layout.walks]
         if self.average is not None:
-            weight = 1.0 - self.average
-            calls = [(walk, [(*block, weight) for block in blocks], which) for walk, blocks, which in calls]
+            calls = [(walk, [(*block, 1.0 - number(AVERAGE, self.average, block[0])) for block in blocks], which)
+                     for walk, blocks, which in calls]
         scale = getattr(self, "grad_scale", None)
         factor = 1.0 if scale is None else 1.0 / float(scale)
         if len(calls) > 1 and not all(walk.plan.usable(walk.mine(flat), self.zero_grads) for walk, _, _ in calls):
             return False                        # a refusal by the second walk would come after the first one's work
         if self.max_norm is not None or self.nonfinite != "propagate":
-            sums = [walk.plan.squares(walk.mine(flat), threads) for walk in layout.walks]
-            if None in sums:
+            total = layout.squares(flat, threads)
+            if total is None:
                 return False
-            self.grad_norm = norm = factor * math.sqrt(math.fsum(x for x in sums if x is not None))
+            self.grad_norm = norm = factor * math.sqrt(total)
             if not math.isfinite(norm) and self.nonfinite != "propagate":
                 self._nonfinite(layout, grads)
                 return True
@@ -248,21 +234,21 @@ class FusedOptimizer(torch.optim.Optimizer):
                 factor *= 1.0 if ratio > 1.0 else ratio         # not min(): as in torch, a NaN reaches every one
         layout.gather()
         before = layout.copy() if self.undoable else None
-        total = 0
+        done = 0
         for walk, blocks, which in calls:
             blocks = blocks if factor == 1.0 else scaled(blocks, factor)
             stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, self.zero_grads,
                                      math.inf if self.clip_value is None else self.clip_value)
             if stepped < 0:
                 return False
-            total += stepped
+            done += stepped
             layout.count(walk, stepped, flat)
         self._before = before
         layout.note()
         layout.derive(groups)
         layout.scatter()
         written = layout.mine(layout.params)
-        if total < len(written):
+        if done < len(written):
             written = [p for p, g in zip(written, grads, strict=True) if g is not None]
         if self.zero_grads:
             for g, used in zip(grads, flat, strict=True):
@@ -312,6 +298,7 @@ class FusedOptimizer(torch.optim.Optimizer):
                     at = tuple((~good).nonzero()[0].tolist())
                     raise FloatingPointError(f"the gradient of {self._name_of(p)} is {_tensors.local(g)[at].item()} "
                                              f"at index {at}; nothing was changed")
+            raise FloatingPointError("a gradient in another process, or grad_scale, is not finite; nothing was changed")
         self.skipped += 1
         self._before = None                     # undo() takes back the last step asked for, not one before it
         if self.zero_grads:
@@ -370,10 +357,11 @@ class FusedOptimizer(torch.optim.Optimizer):
             raise RuntimeError(f"{self._away}() is already entered")
         with torch.no_grad():
             saved = [p.clone() for p in values]
-            for p, value in values.items():
-                p.copy_(value)
         self._away = what
         try:
+            with torch.no_grad():
+                for p, value in values.items():
+                    p.copy_(value)
             yield
         finally:
             del self._away

@@ -33,6 +33,22 @@ def sharded(p: Any) -> bool:
     return type(p) not in PLAIN and any(not x.is_replicate() for x in getattr(p, "placements", ()))
 
 
+def spread(p: Any) -> tuple[Any, ...]:
+    """The process groups among which p is cut, one for each dimension of its mesh; () if p is here as a whole."""
+    if not sharded(p):
+        return ()
+    return tuple(p.device_mesh.get_group(k) for k, x in enumerate(p.placements) if not x.is_replicate())
+
+
+def over_all(x: float, groups: tuple[Any, ...]) -> float:
+    """The sum of x over the processes of these groups, the same bits in each of them."""
+    for group in groups:
+        total = torch.tensor(x, dtype=torch.float64)
+        torch.distributed.all_reduce(total, group=group)
+        x = total.item()
+    return x
+
+
 def first_of(p: Any) -> int:
     """The number of the first element of this process's share of p, in p's order in memory."""
     if not sharded(p):
