@@ -291,6 +291,63 @@ def test_a_resumed_run_is_the_uninterrupted_one(method, when):
         whole.nfev, whole.nit, whole.fun, whole.message)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_goes_on_from_a_file(method, tmp_path):
+    def tell(m):
+        x = m.ask().copy()
+        m.tell(rosen(x), rosen_der(x), hess=lambda: rosen_hess(x), hessp=lambda v: rosen_hess_prod(x, v))
+
+    whole, file = oc.Minimizer(START, method, gtol=1e-10), tmp_path / "run"
+    for _ in range(9):
+        tell(whole)
+    whole.save(file)
+    resumed = oc.Minimizer(np.zeros(4), method)
+    resumed.load(file)
+    for m in (whole, resumed):
+        while not m.done:
+            tell(m)
+    assert_same_bits(resumed.x, whole.x)
+    other = oc.Minimizer(np.zeros(3), method)
+    with pytest.raises(ValueError, match=rf"{file}: the state's x"):
+        other.load(file)
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"{file}: its bytes do not agree"):
+        resumed.load(file)
+
+
+@settings(max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), bend=st.floats(-2, 0.9).filter(lambda x: abs(x) > 1e-6))
+def test_a_damped_pair_has_a_fifth_of_the_curvature_known(seed, bend):
+    """A search of one trial takes any fall, whatever the gradient does: here it shrinks to 1 - bend of itself, which
+    shows `bend` of what B = -g / d promises for a whole step."""
+    rng = np.random.default_rng(seed)
+    for damping in (True, False):
+        m = oc.Minimizer(10 + rng.standard_normal(5), maxls=1, gtol=0, ftol=0, damping=damping)
+        for _ in range(2):                              # a parabola gives a first pair
+            x = m.ask()
+            m.tell(float(x @ x), 2 * x)
+        x, g, step = m.x.copy(), m.jac.copy(), m._search.step
+        m.ask()
+        m.tell(m.fun - 10, (1 - bend) * g)
+        assert m.nit == 2 and (len(m._model.slots) == 2) == (damping or bend > 0) != bool(m.skipped)
+        if m.skipped:
+            continue
+        s, promised = m.x - x, -step * (m.x - x) @ g    # s.Bs
+        # s and y are each rounded to 2^-53 of their elements, and s.y adds 5 products.
+        expected = -bend * (s @ g) if not damping or bend >= 0.2 * step else 0.2 * promised
+        np.testing.assert_allclose(m._model.sy[-1, -1], expected, rtol=0, atol=40 * 2.0 ** -53 * abs(s) @ abs(g))
+
+
+def test_disp_says_how_it_ended(capsys):
+    oc.minimize(rosen, START, jac=rosen_der)
+    assert capsys.readouterr().out == ""
+    found = oc.minimize(rosen, START, jac=rosen_der, options={"disp": True})
+    out = capsys.readouterr().out
+    assert found.message in out and f"{found.nfev} values" in out
+
+
 def test_a_state_that_does_not_fit_is_refused():
     state = oc.Minimizer(START).state_dict()
     for other in (oc.Minimizer(START, "bfgs"), oc.Minimizer(START[:2]), oc.Minimizer(START.astype(np.float32)),
@@ -309,6 +366,8 @@ def test_a_state_that_does_not_fit_is_refused():
     ("gtol", {"options": {"gtol": -1}}), ("ftol", {"options": {"ftol": "x"}}),
     ("maxiter", {"options": {"maxiter": -1}}),
     ("maxcor", {"options": {"maxcor": 0}}), ("maxls", {"options": {"maxls": 1.5}}), ("eps", {"options": {"eps": 1}}),
+    ("first", {"options": {"first": 0}}),
+    ("damping", {"options": {"damping": "yes"}}), ("disp", {"options": {"disp": 2}}),
     ("num_threads", {"options": {"num_threads": 0}}), ("hess", {"method": "newton"}),
     ("hess_inv0", {"method": "bfgs", "options": {"hess_inv0": [[1, 2], [3, 4]]}}), ("hess", {"hess": 1})])
 def test_bad_input_is_refused_by_name_before_fun_is_called(name, bad):

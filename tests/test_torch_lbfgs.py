@@ -1,4 +1,4 @@
-"""optcore.torch.lbfgs.LBFGS in the place of torch.optim.LBFGS."""
+"""optcore.torch.LBFGS in the place of torch.optim.LBFGS."""
 from __future__ import annotations
 
 import doctest
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from optcore.torch import lbfgs
-from optcore.torch.lbfgs import LBFGS
+from optcore.torch import LBFGS, _lbfgs
 
 
 def net(form=torch.float32):
@@ -53,6 +52,38 @@ def test_batches_may_change_between_steps():
     assert search._minimizer.skipped >= 0 and not search._minimizer._model.empty
 
 
+def test_damped_batches_keep_every_pair():
+    losses, _, _, search = train(lambda p: LBFGS(p, max_iter=4, history_size=10, damping=True), 40, batches=4)
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) / 5
+    assert search._minimizer.options["damping"] and search._minimizer.skipped == 0
+
+
+def test_lr_is_the_first_length_tried():
+    """With nothing known that is a multiple of a unit of length."""
+    for lr in (1.0, 0.125):
+        x, seen = torch.zeros(1, dtype=torch.float64, requires_grad=True), []
+        search = LBFGS([x], lr=lr, max_iter=3)
+
+        def closure(x=x, seen=seen, search=search):
+            search.zero_grad()
+            seen.append(float(x.detach()))
+            loss = ((x - 1) ** 2).sum() + 10
+            loss.backward()
+            return loss
+
+        search.step(closure)
+        assert seen[1] == lr
+
+
+def test_a_state_of_torchs_class_gives_its_settings():
+    model = net()[0]
+    theirs = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=7)
+    mine = LBFGS(model.parameters())
+    mine.load_state_dict(theirs.state_dict())
+    assert mine.param_groups[0]["max_iter"] == 7
+    mine.step(lambda: sum((p ** 2).sum() for p in model.parameters()))
+
+
 def test_a_loaded_state_goes_on_bit_for_bit():
     def go(search, model, x, y, steps):
         for _ in range(steps):
@@ -79,7 +110,7 @@ def test_a_loaded_state_goes_on_bit_for_bit():
 
 
 @pytest.mark.parametrize("name, make", [
-    ("lr", lambda p: LBFGS(p, lr=0.1)), ("line_search_fn", lambda p: LBFGS(p, line_search_fn="armijo")),
+    ("lr", lambda p: LBFGS(p, lr=0.0)), ("line_search_fn", lambda p: LBFGS(p, line_search_fn="armijo")),
     ("params", lambda p: LBFGS([{"params": q} for q in p])),
     ("params", lambda p: LBFGS([torch.zeros(2, dtype=torch.float16, requires_grad=True)])),
     ("closure", lambda p: LBFGS(p).step())])
@@ -89,5 +120,5 @@ def test_bad_input_is_refused_by_name(name, make):
 
 
 def test_example_in_the_docstring():
-    ran = doctest.testmod(lbfgs)
+    ran = doctest.testmod(_lbfgs)
     assert ran.attempted > 0 and ran.failed == 0

@@ -38,6 +38,7 @@ def test_kernels_have_the_references_bits(variant, n, form, count, threads, offs
     theirs = [a.copy() for a in mine]
     weights = list(rng.standard_normal(count))
     scale, step = rng.standard_normal(2)
+    shares = (1.0, 1.0) if seed % 2 else tuple(rng.standard_normal(2))
     with np.errstate(all="ignore"):
         same(variant.vector_dot(mine[0], mine[1], threads), reference.dot(mine[0], mine[1]))
         same(variant.vector_slope(mine[0], mine[1], threads), reference.slope(mine[0], mine[1]))
@@ -46,7 +47,7 @@ def test_kernels_have_the_references_bits(variant, n, form, count, threads, offs
             name = "vector_" if k is variant else ""
             getattr(k, name + "advance")(out, x, step, d, threads)
             dots = getattr(k, name + "combine")(out, x, step, d, g, scale, rows, weights, threads)
-            gram = np.array(getattr(k, name + "pair")(out, x, s.copy(), g, s, y, rows, threads))
+            gram = np.array(getattr(k, name + "pair")(out, x, s.copy(), g, s, y, rows, threads, *shares))
             if k is variant:
                 kept = dots, gram
         same(kept[0], dots)

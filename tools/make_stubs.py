@@ -96,6 +96,7 @@ def torch_classes() -> str:
 import torch.optim
 
 from optcore.torch._backward import step_in_backward as step_in_backward
+from optcore.torch._lbfgs import LBFGS as LBFGS
 from optcore.torch._optimizer import FusedOptimizer as FusedOptimizer
 from optcore.torch._optimizer import LookaheadOptimizer, TabledOptimizer
 """, exported(optcore.torch.__all__)]

@@ -41,6 +41,7 @@ def vector_combine(
 ) -> tuple[float, float]: ...
 def vector_pair(
     x_new: Any, x: Any, g_new: Any, g: Any, s: Any, y: Any, rows: list[Any], num_threads: int = 0,
+    new: float = 1.0, old: float = 1.0,
 ) -> list[tuple[float, float]]: ...
 def vector_rank_two(
     h: Any, s: Any, w: Any, a: Any, b: Any, ha: Any, hb: Any, num_threads: int = 0,

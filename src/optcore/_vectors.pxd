@@ -48,8 +48,8 @@ cdef struct Work:
     void* v[MAX_VECTORS]                # the operation's vectors, those written first
     void** rows
     const double* weights               # one for each row
-    double step
-    double scale
+    double step                         # for PAIR the share of g_new in y
+    double scale                        # for PAIR that of g
     double* sums                        # `blocks` numbers for each sum
 
 
@@ -213,7 +213,7 @@ cdef inline void pair(Work* work, real_t* s, real_t* y, real_t* g, const real_t*
     for i in range(n):
         s[i] = <real_t> (<double> x_new[i] - <double> x[i])
     for i in range(n):
-        wide_y[i] = <real_t> (<double> g_new[i] - <double> g[i])
+        wide_y[i] = <real_t> (work.step * <double> g_new[i] - work.scale * <double> g[i])
         y[i] = <real_t> wide_y[i]
     for i in range(n):
         wide_g[i] = g_new[i]

@@ -122,9 +122,10 @@ def vector_combine(out, x, double step, d, g, double scale, list rows, list weig
     return v.sum_of(0), v.sum_of(1)
 
 
-def vector_pair(x_new, x, g_new, g, s, y, list rows, int num_threads=0):
+def vector_pair(x_new, x, g_new, g, s, y, list rows, int num_threads=0, double new=1, double old=1):
     cdef Py_ssize_t k, sums = 2 * (len(rows) + 3)
     cdef _Vectors v = _Vectors(PAIR, (s, y, g, x_new, x, g_new), 3, rows, sums)
+    v.work.step, v.work.scale = new, old
     v.run(num_threads)
     return [(v.sum_of(k), v.sum_of(k + 1)) for k in range(0, sums, 2)]
 

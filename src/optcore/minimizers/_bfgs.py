@@ -29,12 +29,12 @@ class BFGS(Model):
         self.h = np.zeros((n, n))
         self.s, self.w, self.y = np.zeros(n), np.zeros(n), np.zeros(n)
         self.hy, self.hg = np.zeros(n), np.zeros(n)
+        self.skipped = 0
         self.reset()
 
     def reset(self) -> None:
         """Back to the first matrix: the one given, or the identity, which the first pair scales."""
         self.empty = True
-        self.skipped = 0
         self.s[:] = self.w[:] = 0.0                     # the update that waits
         self.h[:] = 0.0
         if self.start is None:
@@ -42,7 +42,7 @@ class BFGS(Model):
         else:
             self.h[:] = self.start
 
-    def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector) -> None:
+    def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector, shares: tuple[float, float]) -> None:
         """Take the step from x to x_new in; g becomes g_new."""
         s, old_g = x_new - x, g.copy()
         y = g_new - old_g

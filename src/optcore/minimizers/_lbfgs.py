@@ -46,6 +46,7 @@ class LBFGS(Model):
         # One pair more than is used: the new one is made in the spare rows, and may turn out unfit.
         self.s = vectors.rows(maxcor + 1, n, dtype)
         self.y = vectors.rows(maxcor + 1, n, dtype)
+        self.skipped = 0
         self.reset()
 
     def reset(self) -> None:
@@ -55,18 +56,18 @@ class LBFGS(Model):
         self.yy = np.zeros((0, 0))
         self.sg = np.zeros(0)
         self.yg = np.zeros(0)
-        self.skipped = 0
 
     @property
     def empty(self) -> bool:            # type: ignore[override]
         return not self.slots
 
-    def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector) -> None:
+    def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector, shares: tuple[float, float]) -> None:
         """Take the step from x to x_new in; g becomes g_new."""
         spare = next(k for k in range(self.maxcor + 1) if k not in self.slots)
         kept = self.slots
         rows = [self.s[k] for k in kept] + [self.y[k] for k in kept]
-        dots = vectors.pair(x_new, x, g_new, g, self.s[spare], self.y[spare], rows, self.num_threads)
+        dots = vectors.pair(x_new, x, g_new, g, self.s[spare], self.y[spare], rows, self.num_threads,
+                            *shares)
         m = len(kept)
         self.sg, self.yg = dots[:m, 1], dots[m:2 * m, 1]
         ss, sy, yy = dots[2 * m + 2, 0], dots[2 * m, 0], dots[2 * m + 1, 0]

@@ -156,6 +156,9 @@ def _run(method: str, fun: Any, x0: Any, args: Any, jac: Any, hess: Any, hessp: 
                 m.stop(STOPPED, "`callback` raised `StopIteration`.")
     found = m.result()
     found.nfev, found.njev = objective.nfev, objective.njev
+    if m.options["disp"]:
+        print(f"{method}: {found.message}\n  fun {found.fun:.6g} after {found.nit} iterations, {found.nfev} values and "
+              f"{found.njev} gradients")
     return found
 
 
@@ -176,7 +179,9 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
     fun, jac, hess, hessp. Nothing that is passed in is changed.
 
     method:
-      "lbfgs"      limited-memory BFGS, for any n; options maxcor=10 (pairs kept), ftol=2.2e-9
+      "lbfgs"      limited-memory BFGS, for any n; options maxcor=10 (pairs kept), ftol=2.2e-9, damping=False (Powell's:
+                   a pair that shows too little curvature, or a negative one, is drawn towards what is known),
+                   first=1 (the first step tried along a direction, as a multiple of the one proposed)
       "bfgs"       BFGS with the whole inverse Hessian, O(n^2) an iteration; option hess_inv0
       "newton"     Newton's with a modified Cholesky factorization; needs hess: x -> matrix
       "newton-cg"  Newton's by truncated conjugate gradients; hessp: (x, v) -> H v, or hess, or neither: then
@@ -188,7 +193,7 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
 
     Options of every method: gtol=1e-5, the largest element of the gradient at the end; ftol=0, the last fall of fun
     relative to max(|fun|, 1), 0 for no such end; maxiter=15000, maxfun=15000; maxls=20, trials of one line search;
-    num_threads. The bits of the result do not depend on num_threads.
+    disp=True prints how it ended; num_threads. The bits of the result do not depend on num_threads.
 
     Returns SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, hess_inv (a matrix for bfgs, a linear operator
     for lbfgs), success, message, and status: 0 converged (also where rounding leaves nothing to gain), 1 out of

@@ -6,12 +6,14 @@ objective.
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from math import isfinite, sqrt
 from typing import Any
 
 import numpy as np
 
+from optcore import _files
 from optcore.minimizers import linesearch, vectors
 from optcore.minimizers.linesearch import FAILED, MORE
 from optcore.minimizers.options import METHODS, checked_options, start_point
@@ -24,11 +26,14 @@ STALE = 20
 
 # What a state holds beside the model and the search.
 ARRAYS = ("x", "_trial", "_g", "_d")
-SCALARS = ("_best_f", "_best_step", "_mean", "_weight", "_least_f", "_least_g", "_stale", "fun", "grad_max", "nit",
+SCALARS = ("_best_f", "_best_step", "_best_slope", "_mean", "_weight", "_least_f", "_least_g", "_stale", "fun", "grad_max", "nit",
            "nfev", "done", "status", "message")
 
 # Relative rounding error expected of fun: so many units of its type.
 NOISE_UNITS = 16
+
+# Damped, a pair shows at least this share of the curvature that the model had along s.
+DAMPED = 0.2
 
 
 class Minimizer:
@@ -46,7 +51,8 @@ class Minimizer:
     `ask` hands out the trial point, read-only; it is overwritten by a later `tell`. The gradient told is only read.
     Newton's methods are told the curvature as well: `tell(f, g, hess=...)`, a matrix or a function of no arguments
     that makes it, or `tell(f, g, hessp=...)`, a function v -> H v; it is called during that tell, and only where a
-    step ended. `state_dict` and `load_state_dict` carry a run from one process to another: it goes on bit for bit.
+    step ended. `state_dict` and `load_state_dict` carry a run from one process to another, `save` and `load` through a
+    file: it goes on bit for bit.
 
     >>> m = Minimizer([3.0, -1.0])
     >>> while not m.done:
@@ -70,7 +76,7 @@ class Minimizer:
         self._model = row.make(n, self.x.dtype, self.options)
         self._eps = float(np.finfo(self.x.dtype).eps)
         self._search: Any = None
-        self._best_f, self._best_step = 0.0, 0.0
+        self._best_f, self._best_step, self._best_slope = 0.0, 0.0, 0.0
         self._mean, self._weight = 0.0, 0.0
         self._least_f, self._least_g, self._stale = 0.0, 0.0, 0
         self.fun, self.grad_max = float("nan"), float("nan")
@@ -183,7 +189,7 @@ class Minimizer:
         model = self._model
         while True:
             first = model.empty
-            size = self._scale() if first else 1.0
+            size = (self._scale() if first else 1.0) * self.options.get("first", 1.0)
             slope, square = model.direction(self.x, self._g, self._d, self._trial, size)
             if isfinite(square) and slope < 0 or model.escaping:
                 break
@@ -217,10 +223,10 @@ class Minimizer:
         step = search.step
         verdict = search.take(f if finite else float("nan"), slope)
         if verdict == linesearch.FOUND:
-            self._accept(f, g, grad_max, hess, hessp)
+            self._accept(f, g, grad_max, self._shares(step, slope), hess, hessp)
             return
         if finite and f < self._best_f:
-            self._best_f, self._best_step = f, step
+            self._best_f, self._best_step, self._best_slope = f, step, slope
             self._best_g = np.array(g)
         if verdict == MORE:
             vectors.advance(self._trial, self.x, search.step, self._d)
@@ -233,7 +239,8 @@ class Minimizer:
         if self._best_g is not None:
             vectors.advance(self._trial, self.x, self._best_step, self._d)
             best, self._best_g = self._best_g, None
-            self._accept(self._best_f, best, float(np.abs(best).max()), hess, hessp)
+            shares = self._shares(self._best_step, self._best_slope)
+            self._accept(self._best_f, best, float(np.abs(best).max()), shares, hess, hessp)
         elif not model.empty:
             model.reset()
             self._aim()
@@ -244,11 +251,25 @@ class Minimizer:
         else:
             self.stop(CONVERGED, "no step lowers fun by more than its rounding error")
 
-    def _accept(self, f: float, g: Vector, grad_max: float, hess: Any, hessp: Any) -> None:
+    def _shares(self, step: float, slope: float) -> tuple[float, float]:
+        """Of g' and g in the pair's y: 1 and 1, or what makes it t y + (1 - t) B s, by Powell's damping.
+
+        B, the inverse of the model, is known along s = step d since d = -H g: B s = -step g.
+        """
+        if not self.options.get("damping") or self._model.empty:
+            return 1.0, 1.0
+        known, seen = -step * self._search.d0, slope - self._search.d0      # s.B s and s.y, over step
+        if seen >= DAMPED * known:
+            return 1.0, 1.0
+        t = (1 - DAMPED) * known / (known - seen)
+        return t, t + (1 - t) * step
+
+    def _accept(self, f: float, g: Vector, grad_max: float, shares: tuple[float, float], hess: Any, hessp: Any
+                ) -> None:
         self.nit += 1
         before = self.fun
         self._best_g = None
-        self._model.accept(self._trial, self.x, g, self._g)
+        self._model.accept(self._trial, self.x, g, self._g, shares)
         self.x, self._trial = self._trial, self.x
         self.fun, self.grad_max = f, grad_max
         self._weight = 0.7 * self._weight + 1.0
@@ -322,3 +343,23 @@ class Minimizer:
             self._search = kind(**{k: v for k, v in search.items() if k != "kind"})
         self.options = dict(state["options"])
         self._model.load(state["model"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to a file in safetensors format, with a checksum; needs `pip install optcore[save]`.
+
+        However this ends, `path` is then the whole old file or the whole new one.
+        Raises OSError if the file cannot be written.
+        """
+        _files.save(path, self.state_dict(), f"Minimizer of {self.method}")
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Go on where the minimizer was that wrote this file; it had the same method, size and type of x.
+
+        Raises before anything is changed: ValueError, naming the file, if it is damaged or does not fit; OSError if it
+        cannot be read.
+        """
+        saved = _files.load(path, f"Minimizer of {self.method}")
+        try:
+            self.load_state_dict(saved)
+        except (LookupError, TypeError, ValueError) as e:
+            raise ValueError(f"{os.fsdecode(path)}: {e}") from e

@@ -31,7 +31,7 @@ COMMON: dict[str, Any] = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun":
 
 METHODS: dict[str, Method] = {
     "lbfgs": Method(lambda n, dtype, o: LBFGS(n, dtype, maxcor=o["maxcor"], num_threads=o["num_threads"]),
-                    {"maxcor": 10, "ftol": 1e7 * 2.0 ** -52}, narrow=True, tolerances=("ftol", "gtol")),
+                    {"maxcor": 10, "ftol": 1e7 * 2.0 ** -52, "damping": False, "first": 1.0}, narrow=True, tolerances=("ftol", "gtol")),
     "bfgs": Method(lambda n, dtype, o: BFGS(n, dtype, hess_inv0=o["hess_inv0"], num_threads=o["num_threads"]),
                    {"hess_inv0": None}),
     "newton": Method(lambda n, dtype, o: Newton(n), {}, curvature="hess"),
@@ -80,9 +80,14 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
     options = {**known, **{k: v for k, v in given.items() if v is not None}}
     for name in ("gtol", "ftol"):
         options[name] = _tolerance(name, options[name])
+    if "first" in options and not 0 < _tolerance("first", options["first"]):
+        raise ValueError(f"first={options['first']!r}: it must be positive")
     for name in ("maxiter", "maxfun", "maxls", "maxcor"):
         if name in options:
             options[name] = whole(name, options[name], 0 if name == "maxiter" else 1)
+    for name in ("disp", "damping"):
+        if options.get(name, False) not in (True, False, 0, 1):
+            raise TypeError(f"{name}={options[name]!r}: True or False is needed")
     if options.get("hess_inv0") is not None:
         options["hess_inv0"] = _symmetric(options["hess_inv0"])
     threads = options["num_threads"]

@@ -23,8 +23,8 @@ def combine(out: Vector, x: Vector, step: float, d: Vector, g: Vector, scale: fl
 
 
 def pair(x_new: Vector, x: Vector, g_new: Vector, g: Vector, s: Vector, y: Vector, rows: Sequence[Vector],
-         num_threads: int = 0) -> Vector:
-    return np.array(_kernels.vector_pair(x_new, x, g_new, g, s, y, list(rows), num_threads))
+         num_threads: int = 0, new: float = 1.0, old: float = 1.0) -> Vector:
+    return np.array(_kernels.vector_pair(x_new, x, g_new, g, s, y, list(rows), num_threads, new, old))
 
 
 def rows(count: int, n: int, dtype: Any) -> Vector:

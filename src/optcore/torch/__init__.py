@@ -12,6 +12,7 @@ import torch.optim
 
 from optcore._specs import FAMILIES, Family
 from optcore.torch._backward import step_in_backward
+from optcore.torch._lbfgs import LBFGS
 from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer
 
 UNCOUNTED = ("SGD",)            # classes in whose state torch keeps no "step"
@@ -89,4 +90,4 @@ for _family in FAMILIES.values():
     globals()[_family.name] = _make_class(_family)
 del _family
 
-__all__ = ["FusedOptimizer", "step_in_backward", *FAMILIES]
+__all__ = ["LBFGS", "FusedOptimizer", "step_in_backward", *FAMILIES]

@@ -4,10 +4,12 @@ from typing import Any
 import torch.optim
 
 from optcore.torch._backward import step_in_backward as step_in_backward
+from optcore.torch._lbfgs import LBFGS as LBFGS
 from optcore.torch._optimizer import FusedOptimizer as FusedOptimizer
 from optcore.torch._optimizer import LookaheadOptimizer, TabledOptimizer
 
 __all__ = [
+    "LBFGS",
     "FusedOptimizer",
     "step_in_backward",
     "SGD",

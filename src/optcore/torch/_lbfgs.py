@@ -10,19 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from optcore._settings import POSITIVE, Setting, explain
 from optcore.minimizers.minimizer import Minimizer
+
+LR = Setting("lr", 1.0, POSITIVE, "", scheduled=False)
 
 
 class LBFGS(torch.optim.Optimizer):
     """L-BFGS with torch.optim.LBFGS's arguments.
 
-    params: CPU tensors, all float32 or all float64, one group. max_iter iterations and max_eval (1.25 max_iter)
+    params: CPU tensors, all float32 or all float64, one group. lr: the first length tried along each direction, as a
+    multiple of what the curvature known so far proposes. max_iter iterations and max_eval (1.25 max_iter)
     evaluations of the closure a step; tolerance_grad: the largest element of the gradient; tolerance_change: the
     fall of the loss relative to max(|loss|, 1); history_size: pairs kept.
 
-    It always searches along the direction (torch's line_search_fn="strong_wolfe"), so lr is 1 and is refused otherwise.
+    It always searches along the direction (torch's line_search_fn="strong_wolfe").
     A step begins by evaluating the closure, so the loss may be of another batch than before: a pair never mixes two.
-    What torch's absolute thresholds make fail in float32, or at another scale of the loss, does not fail here.
+    damping=True keeps a pair whose curvature is too small or negative, as a batch on its own may show, by Powell's rule:
+    drawn towards what is known. What torch's absolute thresholds make fail in float32, or at another scale of the loss, does not fail here.
 
     >>> x = torch.tensor([5.0, -3.0], requires_grad=True)
     >>> search = LBFGS([x])
@@ -40,15 +45,15 @@ class LBFGS(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Any], lr: float = 1.0, max_iter: int = 20, max_eval: int | None = None,
                  tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
-                 line_search_fn: str | None = "strong_wolfe") -> None:
-        if lr != 1:
-            raise ValueError(f"lr={lr}: the length of a step is searched for, so lr is 1")
+                 line_search_fn: str | None = "strong_wolfe", *, damping: bool = False) -> None:
+        explain({"lr": float(lr)}, (LR,))
         if line_search_fn not in (None, "strong_wolfe"):
             raise ValueError(f"line_search_fn={line_search_fn!r}: 'strong_wolfe' is the only one")
         most = max_iter * 5 // 4 if max_eval is None else max_eval
         super().__init__(params, {
             "lr": lr, "max_iter": max_iter, "max_eval": most, "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn": line_search_fn})
+            "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn": line_search_fn,
+            "damping": damping})
         if len(self.param_groups) != 1:
             raise ValueError("params: L-BFGS does not take parameter groups")
         self._params: list[torch.Tensor] = self.param_groups[0]["params"]
@@ -86,7 +91,8 @@ class LBFGS(torch.optim.Optimizer):
             m = self._minimizer = Minimizer(x, "lbfgs", maxcor=group["history_size"])
         else:
             m.restart()
-        m.options.update(gtol=group["tolerance_grad"], ftol=group["tolerance_change"], maxiter=group["max_iter"],
+        m.options.update(first=float(group["lr"]), damping=group.get("damping", False),     # torch's state has none
+                         gtol=group["tolerance_grad"], ftol=group["tolerance_change"], maxiter=group["max_iter"],
                          maxfun=max(1, group["max_eval"]))
         return m
 
