@@ -26,8 +26,8 @@ STALE = 20
 
 # What a state holds beside the model and the search.
 ARRAYS = ("x", "_trial", "_g", "_d")
-SCALARS = ("_best_f", "_best_step", "_best_slope", "_mean", "_weight", "_least_f", "_least_g", "_stale", "fun", "grad_max", "nit",
-           "nfev", "done", "status", "message")
+SCALARS = ("_best_f", "_best_step", "_best_slope", "_mean", "_weight", "_least_f", "_least_g", "_stale", "fun",
+           "grad_max", "nit", "nfev", "done", "status", "message")
 
 # Relative rounding error expected of fun: so many units of its type.
 NOISE_UNITS = 16

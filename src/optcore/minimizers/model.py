@@ -20,7 +20,7 @@ class Model:
         """Take in the curvature at the point where the gradient is g; flat: g is within its tolerance."""
 
     def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector, shares: tuple[float, float]) -> None:
-        """Take the step from x to x_new in; g becomes g_new. shares: of g_new and of g in y, 1 and 1 without damping."""
+        """Take the step from x to x_new in; g becomes g_new. shares: of g_new and g in y, 1 and 1 without damping."""
         g[:] = g_new
 
     def turn(self, g: Vector) -> None:

@@ -31,7 +31,8 @@ COMMON: dict[str, Any] = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun":
 
 METHODS: dict[str, Method] = {
     "lbfgs": Method(lambda n, dtype, o: LBFGS(n, dtype, maxcor=o["maxcor"], num_threads=o["num_threads"]),
-                    {"maxcor": 10, "ftol": 1e7 * 2.0 ** -52, "damping": False, "first": 1.0}, narrow=True, tolerances=("ftol", "gtol")),
+                    {"maxcor": 10, "ftol": 1e7 * 2.0 ** -52, "damping": False,
+                     "first": 1.0}, narrow=True, tolerances=("ftol", "gtol")),
     "bfgs": Method(lambda n, dtype, o: BFGS(n, dtype, hess_inv0=o["hess_inv0"], num_threads=o["num_threads"]),
                    {"hess_inv0": None}),
     "newton": Method(lambda n, dtype, o: Newton(n), {}, curvature="hess"),

@@ -64,8 +64,8 @@ def combine(out: Vector, x: Vector, step: float, d: Vector, g: Vector, scale: fl
 
 def pair(x_new: Vector, x: Vector, g_new: Vector, g: Vector, s: Vector, y: Vector, rows: Sequence[Vector],
          num_threads: int = 0, new: float = 1.0, old: float = 1.0) -> Vector:
-    """s = x_new - x; y = new g_new - old g; then g = g_new. Returns the dots of each of rows, s, y (first index) with y and
-    g_new (second), and as a last row s.s and g_new.g_new."""
+    """s = x_new - x; y = new g_new - old g; then g = g_new. Returns the dots of each of rows, s, y (first index) with y
+    and g_new (second), and as a last row s.s and g_new.g_new."""
     s[:] = wide(x_new) - wide(x)
     y[:] = new * wide(g_new) - old * wide(g)
     g[:] = g_new

@@ -26,8 +26,9 @@ class LBFGS(torch.optim.Optimizer):
 
     It always searches along the direction (torch's line_search_fn="strong_wolfe").
     A step begins by evaluating the closure, so the loss may be of another batch than before: a pair never mixes two.
-    damping=True keeps a pair whose curvature is too small or negative, as a batch on its own may show, by Powell's rule:
-    drawn towards what is known. What torch's absolute thresholds make fail in float32, or at another scale of the loss, does not fail here.
+    damping=True keeps a pair whose curvature is too small or negative, as a batch on its own may show: by Powell's rule
+    it is drawn towards what is known. What torch's absolute thresholds make fail in float32, or at another scale of the
+    loss, does not fail here.
 
     >>> x = torch.tensor([5.0, -3.0], requires_grad=True)
     >>> search = LBFGS([x])
