@@ -4,7 +4,7 @@
 # A second thread halves a step when a core is free, and multiplies it when none is. NumPy's BLAS keeps its
 # worker threads spinning for milliseconds after a product; our team then waits for a core to be given back,
 # and its own idle threads take cores from the next product. Measured on 2 cores, training a 1 M parameter
-# network in NumPy: whole step 2.1 ms with one thread in the optimizer, 8.0 ms with two. Alone in the process
+# network in NumPy: whole step 1.8 ms with one thread in the optimizer, 8.9 ms with two. Alone in the process
 # the same walk is 1.9x faster with two.
 #
 # So where the number of threads is our choice, the engine times its own walks and takes the faster of "all
