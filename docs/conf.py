@@ -17,6 +17,7 @@ html_title = f"optcore {version}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "optimizer_pages", "plain_docstrings", "dead_links"]
 exclude_patterns = ["_build"]
 nitpicky = True
+highlight_language = "none"         # a block that names no language is no Python
 myst_heading_anchors = 3            # [text](page.md#a-heading) as on code hosts
 autodoc_typehints = "none"          # docstrings say dtypes and shapes; the stubs are for type checkers
 python_use_unqualified_type_names = True

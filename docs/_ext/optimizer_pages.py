@@ -182,7 +182,7 @@ def texts() -> dict[str, str]:
 
 
 def write(app) -> None:
-    from pictures import draw
+    from pictures import draw, race_all
 
     folder = DOCS / "optimizers"
     folder.mkdir(exist_ok=True)
@@ -192,6 +192,7 @@ def write(app) -> None:
             path.write_text(text)
     for name, advice in ADVICE.items():
         draw(advice["lines"], folder / f"{name.lower()}.svg")
+    race_all(DOCS / "surfaces")
 
 
 def setup(app):

@@ -1,8 +1,9 @@
-"""The pictures of the optimizer pages: the way of one optimizer over two surfaces, beside plain gradient descent.
+"""The pictures of the optimizer pages: the way of one optimizer over two surfaces, beside plain gradient descent. And,
+as oc.race draws them, those of the page about pictures.
 
-Owns how they look; surfaces, settings and paths are those of optcore.race. Drawn without a ground of their own and in
-colours that stand out from white and from black alike (those of Okabe and Ito, which people with any colour vision tell
-apart), so that one picture serves a light page and a dark one.
+Owns how the first look; surfaces, settings and paths are those of optcore.race. Drawn without a ground of their own and
+in colours that stand out from white and from black alike (those of Okabe and Ito, which people with any colour vision
+tell apart), so that one picture serves a light page and a dark one.
 """
 from __future__ import annotations
 
@@ -45,3 +46,11 @@ def draw(names: list[str], to: Path) -> None:
             axes.axis("off")
             axes.legend(loc=corner, frameon=False, labelcolor="linecolor", handlelength=1.4)
         figure.savefig(to, transparent=True, metadata={"Date": None})
+
+
+def race_all(folder: Path) -> None:
+    """A picture of each surface, and one race as it runs."""
+    folder.mkdir(exist_ok=True)
+    for name in oc.surfaces.SURFACES:
+        oc.race(name).save(folder / f"{name}.png", dpi=110)
+    oc.race("saddle").save(folder / "saddle.gif")
