@@ -110,7 +110,7 @@ def scalars(step, {', '.join(names)}):
 POLYAK = "B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964"
 NESTEROV = "Y. Nesterov, A method for solving the convex programming problem with convergence rate O(1/k^2), 1983"
 SUTSKEVER = "I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013"
-DUCHI = "J. Duchi et al., Adaptive subgradient methods for online learning, JMLR 12, 2011"
+DUCHI = "J. Duchi et al., Adaptive subgradient methods for online learning and stochastic optimization, JMLR 12, 2011"
 HINTON = "T. Tieleman and G. Hinton, Lecture 6.5 (rmsprop), Coursera, 2012"
 GRAVES = "A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013"
 KINGMA = "D. P. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015"
@@ -119,7 +119,8 @@ REDDI = "S. J. Reddi et al., On the convergence of Adam and beyond, ICLR 2018"
 ZEILER = "M. D. Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701, 2012"
 DOZAT = "T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016"
 LIU = "L. Liu et al., On the variance of the adaptive learning rate and beyond, ICLR 2020"
-RIEDMILLER = "M. Riedmiller and H. Braun, A direct adaptive method for faster backpropagation learning, ICNN 1993"
+RIEDMILLER = ("M. Riedmiller and H. Braun, A direct adaptive method for faster backpropagation learning, ICNN 1993; "
+              "p stays where g turns: C. Igel and M. Huesken, Improving the Rprop learning algorithm, 2000 (iRprop-)")
 AVERAGING = "B. T. Polyak and A. B. Juditsky, Acceleration of stochastic approximation by averaging, 1992"
 PAGLIARDINI = "M. Pagliardini, P. Ablin and D. Grangier, The AdEMAMix optimizer, arXiv:2409.03137, ICLR 2025"
 CHEN = "X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023"
@@ -148,7 +149,8 @@ _NO_DECAY = with_default(DECOUPLED, 0.0)
 
 RULES: dict[str, Rule] = {r.name: r for r in (
     Rule("sgd", "SGD", ("p", "g"), (), (LR,), lambda step, lr: (lr,),
-         "Stochastic gradient descent", ("p <- p - lr g",), "H. Robbins and S. Monro, 1951"),
+         "Stochastic gradient descent", ("p <- p - lr g",),
+         "H. Robbins and S. Monro, A stochastic approximation method, 1951"),
     Rule("momentum", "Momentum", ("p", "g", "v"), ("momentum_buffer",),
          (LR, MOMENTUM, Setting("dampening", 0.0, NONNEGATIVE, "what the gradient loses; none at step 1")),
          _scalars.momentum,
@@ -210,7 +212,8 @@ RULES: dict[str, Rule] = {r.name: r for r in (
          ("v <- rho v + (1 - rho) g^2", "d <- sqrt(u + eps) / sqrt(v + eps) g", "u <- rho u + (1 - rho) d^2",
           "p <- p - lr d"), ZEILER),
     Rule("adamax", "Adamax", ("p", "g", "m", "u"), ("exp_avg", "exp_inf"),
-         (_LR_ADAMAX, BETA1, BETA2, EPS), _scalars.adamax,
+         (_LR_ADAMAX, BETA1, BETA2, Setting("eps", 1e-8, NONNEGATIVE, "added to |g|, so that u is above 0")),
+         _scalars.adamax,
          "Adamax: Adam by the largest recent gradient instead of the mean square",
          (_MOMENTS[0], "u <- max(beta2 u, |g| + eps)", "p <- p - lr / (1 - beta1^t) m / u"), KINGMA),
     Rule("nadam", "NAdam", ("p", "g", "m", "v"), _ADAM_KEYS, _NADAM, _scalars.nadam,
