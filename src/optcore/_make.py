@@ -18,6 +18,17 @@ ABOUT = {
     "g": "gradient at p, float32, bfloat16 or float16, shape of p; only read",
 }
 
+# What each module says of its arrays and errors: the reference looks at no memory.
+ENDS = {
+    "functional": (
+        "Returns None. Raises TypeError or ValueError, naming the argument, before anything is changed, for a",
+        "wrong dtype, shape, layout, device or range, a read-only target, or arrays that overlap."),
+    "reference": (
+        "Plain NumPy, on one thread. Arrays may have any layout, and be float64, all of them, where float32 is said;",
+        "they must be writable and not overlap. Returns None. Raises TypeError or ValueError, naming the argument,",
+        "before anything is changed, for what is no array, a wrong dtype or shape, or a setting out of its range."),
+}
+
 
 def signature(rule: Rule) -> str:
     """The parameters of the rule's function, as source."""
@@ -53,8 +64,7 @@ def docstring(rule: Rule, module: str) -> str:
         "        new p before it is rounded; updated in place", "",
         "bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16. 8-bit codes are a one-dimensional array",
         "of uint8, optcore.state_array(p, 'int8'): 257 bytes for 256 elements.",
-        "Returns None. Raises TypeError or ValueError, naming the argument, before anything is changed, for a",
-        "wrong dtype, shape, layout, device or range, a read-only target, or arrays that overlap.", "",
+        *ENDS[module], "",
         "    >>> import numpy as np, optcore as oc",
         f"    >>> {made} = (np.full(3, x, np.float32) for x in {(1.0, 0.5, 0.0, 0.0, 0.0)[:len(rule.arrays)]})",
         f"    >>> oc.{module}.{rule.name}({made}, step=1)",

@@ -167,7 +167,7 @@ class Optimizer(Saved):
         min(1, max_norm / (norm + 1e-6)), with their global Euclidean norm, which `grad_norm` then holds. They are
         read once more for it, and not changed.
         clip_value: the step is made as if every element had then been brought into -clip_value..clip_value.
-        zero_grads: set the gradients to zero, while they are in the cache.
+        zero_grads: set the gradients to zero, while they are in the cache; those of a skipped step too.
         undoable: keep what undo() needs: a copy of parameters and state (Adam: 12 bytes a parameter), taken before
         the step and held until the next one.
 

@@ -21,7 +21,7 @@ class GradientAccumulator:
 
     params: an array, a list or a dict of arrays, for their shapes only. `grads` then has the sums in the same
     structure, to be given to an optimizer; step(acc.grads, zero_grads=True) also clears them for the next round.
-    A gradient in bfloat16 or float16 is added in float32: eight of them lose nothing that each of them had.
+    A gradient in bfloat16 or float16 is added in float32, so a sum keeps 24 bits, not the 8 or 11 of its terms.
 
     >>> import numpy as np, optcore as oc
     >>> w = np.ones(3, np.float32)

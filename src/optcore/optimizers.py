@@ -90,8 +90,8 @@ Parameters
         as copies of a float32 "master" (state "master"), which is what is updated; float16 can be this as well.
     average: keep a moving average of the parameters, average <- average + (1 - average)(p - average), in the same
         pass: a number from 0 up to 1, such as 0.999; see `averages`.
-    the others: names, meaning and defaults of torch.optim; they may be changed between steps in `param_groups`,
-        and a number may be a function of the step (see optcore.schedules).
+    the others: names, meaning and defaults of torch.optim where it has them; they may be changed between steps in
+        `param_groups`, and a number may be a function of the step (see optcore.schedules).
 
     >>> import numpy as np, optcore as oc
     >>> w = np.ones(3, np.float32)

@@ -192,7 +192,7 @@ class RandomSearch(Search):
 
         candidate k    p + sigma noise_k                    p <- the best candidate, if f is less there than at p
 
-    params: an array, a list or a dict of float32 arrays, changed in place.
+    params: an array, a list or a dict of float32 arrays, C-contiguous, changed in place.
     sigma: size of the perturbations; may be a function of the step.
     samples: candidates of a step.
     noise: "gaussian" (normal numbers) or "rademacher" (1 or -1, a quarter of the time).

@@ -84,7 +84,7 @@ def race(surface: str | Surface | Callable[[Any], Any], optimizers: Any = DEFAUL
         box: (left, right, bottom, top) to be drawn, instead of the surface's; for your own function around the paths
 
     Returns a Race: its `tracks[label]` have `points` (k + 1, 2) and `losses` (k + 1,), float64, from the start on, the
-    `settings` used and how it `ended`. k is `steps`, or less where an optimizer converged or left for infinity.
+    `settings` used and how it `ended`. k is `steps`, or less where one converged, found no way on or left for infinity.
     Optimizers that search along a line stand still while they try points. Ours work in float32.
 
     Raises ValueError for an unknown name (it lists those there are), for a function that returns a wrong shape or
