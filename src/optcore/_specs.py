@@ -212,7 +212,7 @@ RULES: dict[str, Rule] = {r.name: r for r in (
          ("v <- rho v + (1 - rho) g^2", "d <- sqrt(u + eps) / sqrt(v + eps) g", "u <- rho u + (1 - rho) d^2",
           "p <- p - lr d"), ZEILER),
     Rule("adamax", "Adamax", ("p", "g", "m", "u"), ("exp_avg", "exp_inf"),
-         (_LR_ADAMAX, BETA1, BETA2, Setting("eps", 1e-8, NONNEGATIVE, "added to |g|, so that u is above 0")),
+         (_LR_ADAMAX, BETA1, BETA2, Setting("eps", 1e-8, NONNEGATIVE, "added to the size of g, so that u is above 0")),
          _scalars.adamax,
          "Adamax: Adam by the largest recent gradient instead of the mean square",
          (_MOMENTS[0], "u <- max(beta2 u, |g| + eps)", "p <- p - lr / (1 - beta1^t) m / u"), KINGMA),
