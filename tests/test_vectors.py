@@ -82,6 +82,19 @@ def test_dots_are_as_exact_as_a_pairwise_sum():
     assert abs(reference.dot(a, b) - exact) <= 76 * 2.0**-53 * np.abs(a * b).sum() + 1e-12 * 2.0**-10
 
 
+@pytest.mark.parametrize("shape", [(), (2, 2), (1, 1, 1)])
+def test_vectors_of_other_sizes_are_refused_whatever_their_axes(variant, shape):
+    """Not read beyond their ends."""
+    a, b = np.ones(shape), np.ones(1000)
+    for two in ((a, b), (b, a)):
+        with pytest.raises(ValueError, match="differ in size"):
+            variant.vector_dot(*two)
+    for h in (np.zeros((2, 3)), np.zeros((3, 2)), np.zeros((2, 8)), np.zeros((5, 5))):
+        with pytest.raises(ValueError, match="differ in size"):
+            variant.vector_rank_two(h, *np.zeros((6, 4)))
+        assert not h.any()
+
+
 @pytest.mark.parametrize("bad", ["size", "type", "mixed", "strided", "read-only"])
 def test_what_does_not_fit_is_refused(variant, bad):
     a, b = np.zeros(8), np.ones(8)

@@ -19,13 +19,13 @@ cdef class _Vectors:
         self.rows = <void**> PyMem_Calloc(len(rows) + 1, sizeof(void*))
         if not (self.held and self.rows):
             raise MemoryError
+        self.work.operation = <Operation> operation
         for k in range(count):
             self.hold(vectors[k] if k < len(vectors) else rows[k - len(vectors)], k < written)
             if k < len(vectors):
                 self.work.v[k] = self.held[k].buf
             else:
                 self.rows[k - len(vectors)] = self.held[k].buf
-        self.work.operation = <Operation> operation
         self.work.narrow = self.held[0].itemsize == 4
         self.work.n = self.held[count - 1].len // self.held[0].itemsize
         self.work.blocks = self.work.n if operation == RANK_TWO else (self.work.n + BLOCK - 1) // BLOCK
@@ -43,7 +43,8 @@ cdef class _Vectors:
         if not ((b.itemsize == 4 and b.format[0] == c"f" or b.itemsize == 8 and b.format[0] == c"d")
                 and b.itemsize == self.held[0].itemsize):
             raise TypeError("vectors that are all float32 or all float64 are needed")
-        if b.len != self.held[0].len and self.held[0].ndim == 1 or b.ndim == 2 and b.shape[0] != b.shape[1]:
+        # All but the matrix, which comes first.
+        if self.got > (2 if self.work.operation == RANK_TWO else 1) and b.len != self.held[self.got - 2].len:
             raise ValueError("the vectors differ in size")
         return 0
 
@@ -134,7 +135,6 @@ def vector_rank_two(h, s, w, a, b, ha, hb, int num_threads=0):
     cdef _Vectors v = _Vectors(RANK_TWO, (h, ha, hb, s, w, a, b), 3, [], 0)
     if v.held[0].ndim != 2 or v.held[0].itemsize != 8 or v.work.n > MAX_ROW_BLOCKS * BLOCK:
         raise ValueError("a square matrix of float64 is needed")
-    for k in range(1, 7):
-        if v.held[k].len != 8 * v.work.n or v.held[0].shape[0] != v.work.n:
-            raise ValueError("the matrix and the vectors differ in size")
+    if v.held[0].shape[0] != v.work.n or v.held[0].shape[1] != v.work.n:
+        raise ValueError("the matrix and the vectors differ in size")
     v.run(num_threads)
