@@ -23,11 +23,13 @@ from optcore.minimizers.vectors import Vector
 
 class BFGS(Model):
     def __init__(self, n: int, dtype: Any, *, hess_inv0: Vector | None, num_threads: int) -> None:
+        if hess_inv0 is not None and hess_inv0.shape != (n, n):
+            raise ValueError(f"hess_inv0 has shape {hess_inv0.shape}, {(n, n)} is needed")
         self.n, self.num_threads = n, num_threads
         self.unit_first = hess_inv0 is None
         self.start = hess_inv0
         self.h = np.zeros((n, n))
-        self.s, self.w, self.y = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.s, self.w = np.zeros(n), np.zeros(n)
         self.hy, self.hg = np.zeros(n), np.zeros(n)
         self.skipped = 0
         self.reset()

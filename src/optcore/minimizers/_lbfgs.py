@@ -111,8 +111,8 @@ class LBFGS(Model):
 
         frozen = LBFGS.__new__(LBFGS)
         frozen.slots, frozen.sy, frozen.yy = self.slots, self.sy, self.yy
-        s = self.s[self.slots].astype(np.float64)
-        y = self.y[self.slots].astype(np.float64)
+        s = self.s[self.slots].astype(np.float64, copy=False)
+        y = self.y[self.slots].astype(np.float64, copy=False)
 
         def product(v: Vector) -> Vector:
             v = np.asarray(v, np.float64).reshape(-1)

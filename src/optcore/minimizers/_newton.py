@@ -15,7 +15,7 @@ if so step along it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import sqrt
+from math import frexp, ldexp, sqrt
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,11 @@ class _Curved(Model):
     def __init__(self, n: int) -> None:
         self.d = np.zeros(n)
 
+    def reset(self) -> None:
+        self.empty, self.escaping = True, False
+
     def direction(self, x: Vector, g: Vector, d: Vector, trial: Vector, step: float) -> tuple[float, float]:
-        d[:] = self.d
+        d[:] = self.d if self.escaping or not self.empty else -g
         vectors.advance(trial, x, step, d)
         return vectors.dot(g, d), vectors.dot(d, d)
 
@@ -46,24 +49,32 @@ class _Curved(Model):
         self.d[:] = -v if g @ v > 0 else v
         self.escaping, self.curvature = True, float(curvature)
 
+    def state(self) -> dict[str, Any]:
+        return {"nhev": self.nhev, "empty": self.empty}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.nhev, self.empty = state["nhev"], state["empty"]
+
 
 class Newton(_Curved):
-    def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> None:
+    def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> str:
         if hess is None:
             raise ValueError("hess: newton needs the Hessian, a matrix or a function that makes it")
         h = np.asarray(hess() if callable(hess) else hess, np.float64)
         self.nhev += 1
-        self.escaping = False
+        self.empty, self.escaping = flat, False
         if h.shape != (g.size, g.size):
             raise ValueError(f"hess has shape {h.shape}, {(g.size, g.size)} is needed")
         if not np.isfinite(h).all():
-            raise FloatingPointError("hess is not finite")
+            return "hess is not finite"
         if flat:
             values, directions = np.linalg.eigh(h)
-            if values[0] < -FLAT * np.abs(values).max():
+            if values.min(initial=0) < -FLAT * np.abs(values).max(initial=0):
                 self._escape(directions[:, 0], values[0], g)
-            return
-        self.d[:] = -solved(h, g)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):     # too long a direction is refused for its length
+                self.d[:] = -solved(h, g)
+        return ""
 
 
 def solved(h: Vector, g: Vector) -> Vector:
@@ -95,25 +106,28 @@ def solved(h: Vector, g: Vector) -> Vector:
 
 
 class NewtonCG(_Curved):
-    def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> None:
+    def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> str:
         if hessp is None:
             if hess is None:
                 raise ValueError("hessp: newton-cg needs products with the Hessian, hessp or hess")
             h = hess() if callable(hess) else hess
-            hessp = np.asarray(h).__matmul__
-        self.escaping = False
+            hessp = (h if hasattr(h, "__matmul__") else np.asarray(h)).__matmul__
+        self.empty, self.escaping = flat, False
         if flat:
             # Of no preference and the same each time: a vector orthogonal to the way out would miss it.
             b = np.random.default_rng(g.size).standard_normal(g.size)
             _, way, curvature = self._solve(hessp, b, 0.0, min(g.size, LOOKS))
             if way is not None:
                 self._escape(way, curvature, g)
-            return
-        size = sqrt(vectors.dot(g, g))
-        d, way, _ = self._solve(hessp, -g, min(0.5, sqrt(size)) * size, 10 * g.size)
+            return ""
+        unit = ldexp(1.0, frexp(np.abs(g).max())[1] - 1)        # so that no square overflows
+        b = -g / unit
+        size = sqrt(vectors.dot(b, b))
+        d, way, _ = self._solve(hessp, b, min(0.5, sqrt(unit * size)) * size, 10 * g.size)
         if way is not None and not d.any():
             d = way                             # -g itself
-        self.d[:] = d
+        self.d[:] = unit * d
+        return ""
 
     def _solve(self, hessp: Callable[[Vector], Vector], b: Vector, tolerance: float,
                most: int) -> tuple[Vector, Vector | None, float]:
@@ -126,11 +140,13 @@ class NewtonCG(_Curved):
                 break
             hp = np.ascontiguousarray(hessp(p), np.float64).reshape(-1)
             self.nhev += 1
+            if hp.size != p.size:
+                raise ValueError(f"hessp gave {hp.size} numbers, {p.size} are needed")
             pp, php = vectors.dot(p, p), vectors.dot(p, hp)
             if not np.isfinite(php):
                 break
             largest = max(largest, sqrt(vectors.dot(hp, hp) / pp))
-            if php <= -FLAT * largest * pp:
+            if php < -FLAT * largest * pp:
                 return d, p, php / pp
             if php <= FLAT * FLAT * largest * pp:       # flat: nothing more to be learnt along p
                 break

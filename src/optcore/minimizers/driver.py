@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from optcore.minimizers.minimizer import STOPPED, Minimizer
-from optcore.minimizers.options import METHODS, Method
+from optcore.minimizers.options import METHODS, Method, real_number
 from optcore.minimizers.vectors import Vector
 
 
 class Lender:
     """Hands out copies of x. The memory of the last one is used again if nobody has kept it: fresh memory costs more
-    than the copy."""
+    than the copy. Each is a view of its own, so that a changed shape or flag ends with it."""
 
     def __init__(self) -> None:
         self._last: Vector = np.empty(0)
@@ -32,7 +32,7 @@ class Lender:
         if self._last.size != x.size or self._holders() > self._alone:
             self._last = np.empty_like(x)
         self._last[:] = x
-        return self._last
+        return self._last.view()
 
 
 class Objective:
@@ -101,7 +101,7 @@ class Objective:
             ahead[i] += steps[i]
             behind[i] -= steps[i] if central else 0
             low = self.value(behind) if central else f
-            g[i] = (float(self.value(ahead)) - float(low)) / (float(ahead[i]) - float(behind[i]))
+            g[i] = (real_number(self.value(ahead)) - real_number(low)) / (float(ahead[i]) - float(behind[i]))
         return g
 
 
@@ -148,14 +148,17 @@ def _run(method: str, fun: Any, x0: Any, args: Any, jac: Any, hess: Any, hessp: 
     while not m.done:
         x = m.ask()
         nit = m.nit
-        m.tell(*objective.both(x), **objective.curvature(x, hess, hessp, row))
+        told = objective.both(x)
+        m.nfev = objective.nfev - 1                     # differences count too; tell counts the one
+        m.tell(*told, **objective.curvature(x, hess, hessp, row))
+        m.nfev = objective.nfev
         if m.nit > nit:
             try:
                 report(m)
             except StopIteration:
                 m.stop(STOPPED, "`callback` raised `StopIteration`.")
     found = m.result()
-    found.nfev, found.njev = objective.nfev, objective.njev
+    found.njev = objective.njev
     if m.options["disp"]:
         print(f"{method}: {found.message}\n  fun {found.fun:.6g} after {found.nit} iterations, {found.nfev} values and "
               f"{found.njev} gradients")
@@ -197,8 +200,8 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
 
     Returns SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, hess_inv (a matrix for bfgs, a linear operator
     for lbfgs), success, message, and status: 0 converged (also where rounding leaves nothing to gain), 1 out of
-    iterations or evaluations, 2 no step lowers fun though its gradient says so, 3 not finite at x0, 4 -inf was met,
-    99 stopped by the callback. Whatever the status, x is the best point seen.
+    iterations or evaluations, 2 no step lowers fun though its gradient says so, 3 not finite: fun or its gradient at
+    x0, or a Hessian, 4 -inf was met, 99 stopped by the callback. Whatever the status, x is the best point seen.
 
     Raises TypeError or ValueError, naming the argument, before fun is called, or for what fun returns; ImportError
     without SciPy (`pip install optcore[minimize]`).

@@ -31,6 +31,8 @@ LONGEST = 1e20
 def _cubic(a: float, fa: float, da: float, b: float, fb: float, db: float) -> tuple[float, float, float]:
     """The cubic through two values and slopes: theta, and its discriminant's root, in units that do not overflow,
     with the sign that leads from a to the minimum; and the unit."""
+    if a == b:
+        return 0.0, 0.0, 1.0
     theta = 3 * (fa - fb) / (b - a) + da + db
     unit = max(abs(theta), abs(da), abs(db))
     if unit == 0:
@@ -63,7 +65,7 @@ class Wolfe:
     d_hi: float = 0.0
     bracketed: bool = False
     first_stage: bool = True        # until some step has fallen enough with a slope that is not negative
-    too_long: bool = False          # the last trial was, for a fall that is clearly there
+    too_long: bool = False          # the last trial was, for a fall that is clearly there, or for any value
     contradicted: bool = False      # f clearly changed by something else than its slopes say
     width: float = inf
     width_before: float = inf
@@ -85,7 +87,7 @@ class Wolfe:
         if size > self.clear:
             self.contradicted = abs(change - told) > 0.5 * size
             # By the parabola through both slopes f should clearly fall somewhere before.
-            self.too_long = d <= self.d0 or 0.5 * self.d0 ** 2 * self.step / (d - self.d0) > self.clear
+            self.too_long = d <= self.d0 or 0.5 * self.d0 * self.d0 * self.step / (d - self.d0) > self.clear
 
     def take(self, f: float, d: float) -> str:
         """f and its slope d at `step`: FOUND, or MORE with another `step`, or FAILED."""
@@ -94,6 +96,7 @@ class Wolfe:
         if not (isfinite(f) and isfinite(d)):
             if step > self.lo:
                 self.limit = (self.lo + step) / 2
+            self.too_long = True
             self.step = self.lo + SHRINK * (step - self.lo)
             return self._next()
         self._compare(f, d)

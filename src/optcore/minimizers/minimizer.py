@@ -16,7 +16,7 @@ import numpy as np
 from optcore import _files
 from optcore.minimizers import linesearch, vectors
 from optcore.minimizers.linesearch import FAILED, MORE
-from optcore.minimizers.options import METHODS, checked_options, start_point
+from optcore.minimizers.options import METHODS, checked_options, real_number, start_point
 from optcore.minimizers.vectors import Vector
 
 CONVERGED, LIMIT, NO_DESCENT, NOT_FINITE, UNBOUNDED, STOPPED = 0, 1, 2, 3, 4, 99
@@ -108,7 +108,7 @@ class Minimizer:
         """The value and the gradient at the point that was asked for."""
         if self.done:
             raise RuntimeError(f"the minimizer is done: {self.message}")
-        f, g = self._value(fun), self._gradient(jac)
+        f, g = real_number(fun), self._gradient(jac)
         self.nfev += 1
         if self._search is None:
             self._begin(f, g, hess, hessp)
@@ -146,12 +146,6 @@ class Minimizer:
         self._best_g = None
         self.done, self.status, self.message = True, status, message
 
-    def _value(self, fun: Any) -> float:
-        value = np.asarray(fun)
-        if value.size != 1 or value.dtype.kind not in "fiub":
-            raise TypeError(f"fun: one real number is needed, got {fun!r}")
-        return float(value.reshape(()))
-
     def _gradient(self, jac: Any) -> Vector:
         g = np.asarray(jac)
         if g.dtype.kind not in "fiub":
@@ -172,13 +166,20 @@ class Minimizer:
             return
         self._mean, self._weight = abs(f), 1.0
         self._least_f, self._least_g, self._stale = f, self.grad_max, 0
-        self._look(hess, hessp)
-        if not self._converged(None):
-            self._model.turn(self._g)
-            self._aim()
+        self._model.turn(self._g)
+        self._proceed(None, hess, hessp)
 
-    def _look(self, hess: Any, hessp: Any) -> None:
-        self._model.look(self._g, hess, hessp, self.grad_max <= self.options["gtol"])
+    def _proceed(self, before: float | None, hess: Any, hessp: Any) -> None:
+        """End at x, or choose the way on. before: fun at the point before."""
+        useless = self._model.look(self._g, hess, hessp, self.grad_max <= self.options["gtol"])
+        if useless:
+            self.stop(NOT_FINITE, useless)
+        elif self._converged(before):
+            return
+        elif self.nit >= self.options["maxiter"]:
+            self.stop(LIMIT, f"maxiter={self.options['maxiter']} iterations are used up")
+        else:
+            self._aim()
 
     def _noise(self) -> float:
         """What a change of fun must exceed to mean anything."""
@@ -276,13 +277,7 @@ class Minimizer:
         self._mean += (abs(f) - self._mean) / self._weight
         self._stale = 0 if f < self._least_f or grad_max < self._least_g else self._stale + 1
         self._least_f, self._least_g = min(f, self._least_f), min(grad_max, self._least_g)
-        self._look(hess, hessp)
-        if self._converged(before):
-            return
-        if self.nit >= self.options["maxiter"]:
-            self.stop(LIMIT, f"maxiter={self.options['maxiter']} iterations are used up")
-        else:
-            self._aim()
+        self._proceed(before, hess, hessp)
 
     def _converged(self, before: float | None) -> bool:
         ftol = self.options["ftol"]
@@ -330,6 +325,12 @@ class Minimizer:
         if state["options"].get("maxcor") != self.options.get("maxcor"):
             raise ValueError(f"the state has maxcor={state['options'].get('maxcor')}, here it is "
                              f"{self.options.get('maxcor')}")
+        options = {**state["options"], "num_threads": state["options"]["num_threads"] or None}
+        fresh = Minimizer(np.zeros_like(x), self.method, **options)         # self stays as it is if anything is wrong
+        fresh._take(state)
+        self.__dict__.update(fresh.__dict__)
+
+    def _take(self, state: Mapping[str, Any]) -> None:
         for k in ARRAYS:
             getattr(self, k)[:] = state["arrays"][k]
         for k in SCALARS:
@@ -337,11 +338,9 @@ class Minimizer:
         best = state["best_jac"]
         self._best_g = None if best is None else np.array(best, self.x.dtype)
         search = state["search"]
-        self._search = None
         if search is not None:
             kind = {"Wolfe": linesearch.Wolfe, "Escape": linesearch.Escape}[search["kind"]]
             self._search = kind(**{k: v for k, v in search.items() if k != "kind"})
-        self.options = dict(state["options"])
         self._model.load(state["model"])
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -16,8 +16,10 @@ class Model:
     curvature = 0.0             # of fun along that direction
     nhev = 0                    # Hessians or products with them so far
 
-    def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> None:
-        """Take in the curvature at the point where the gradient is g; flat: g is within its tolerance."""
+    def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> str:
+        """Take in the curvature at the point where the gradient is g; flat: g is within its tolerance. Returns what
+        makes it useless, if anything."""
+        return ""
 
     def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector, shares: tuple[float, float]) -> None:
         """Take the step from x to x_new in; g becomes g_new. shares: of g_new and g in y, 1 and 1 without damping."""

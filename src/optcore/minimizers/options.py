@@ -54,6 +54,14 @@ def start_point(x0: Any, narrow: bool) -> Vector:
     return x
 
 
+def real_number(fun: Any) -> float:
+    """A value of the objective."""
+    value = np.asarray(fun)
+    if value.size != 1 or value.dtype.kind not in "fiub":
+        raise TypeError(f"fun: one real number is needed, got {fun!r}")
+    return float(value.reshape(()))
+
+
 def _tolerance(name: str, value: Any) -> float:
     try:
         x = float(value)
@@ -66,8 +74,15 @@ def _tolerance(name: str, value: Any) -> float:
 
 def _symmetric(value: Any) -> Vector:
     h: Vector = np.array(value, np.float64)
-    if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.isfinite(h).all() or (h != h.T).any():
+    # Half the digits: what another method's updates leave of the symmetry.
+    if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.abs(h - h.T).max(initial=0) <= 2.0 ** -26 * np.abs(h).max(
+            initial=0):
         raise ValueError("hess_inv0: a finite symmetric matrix is needed")
+    h = (h + h.T) / 2
+    try:
+        np.linalg.cholesky(h)
+    except np.linalg.LinAlgError:
+        raise ValueError("hess_inv0: it is not positive definite") from None
     return h
 
 
