@@ -388,3 +388,36 @@ def test_never_more_evaluations_than_allowed(maxfev, n, wrong):
 def test_what_cannot_be_checked_is_refused(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+# ---------------------------------------------------------------------------------------------- extreme sizes
+
+
+@pytest.mark.parametrize("scale, of_x", [(1e-290, 1.0), (1e-200, 1e-100), (1e-200, 1.0), (1.0, 1e-200), (1.0, 1e200),
+                                         (1e200, 1.0), (1e200, 1e100), (1e300, 1.0)])
+def test_mistakes_are_seen_at_any_scale(scale, of_x):
+    """No square of a gradient overflows and makes every error allowed."""
+    x = np.random.default_rng(0).standard_normal(20)
+
+    def fun(p):
+        return scale * float((p / of_x) @ (p / of_x))
+
+    def grad(p):
+        return scale * (2 * (p / of_x)) / of_x
+
+    def dropped(p):
+        g = grad(p)
+        g[3] = 0
+        return g
+
+    assert oc.check_grad(fun, grad, of_x * x).verdict == "correct"
+    report = oc.check_grad(fun, dropped, of_x * x)
+    assert report.verdict == "wrong" and report.worst.where == "x0[3]"
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_function_is_not_taken_for_float32_since_its_values_are_round(n, seed):
+    """Signs that cancel left the sum of ones what it was, and 1e-4 was within what float32 allows."""
+    report = oc.check_grad(np.sum, lambda x: np.r_[1 + 1e-4, np.ones(n - 1)], np.ones(n), seed=seed)
+    assert report.precision == "float64" and report.verdict == "wrong" and report.worst.where == "x0[0]"

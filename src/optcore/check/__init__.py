@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from optcore.check._line import RATIO, SAFETY, Line
-from optcore.check._points import Block, Points, Vector
+from optcore.check._points import Block, Points, Vector, length
 from optcore.check._report import BlockResult, Report, Row
 
 __all__ = ["BlockResult", "Report", "Row", "check_grad"]
@@ -175,11 +175,11 @@ class _Check:
 
     def _row(self, line: Line, blocks: list[Block], element: int | None, *, whole: bool = False,
              powers: tuple[int, ...] = POWERS) -> Row:
-        rounding = SAFETY * float(np.linalg.norm(self.points.slope_noise[line.support] * line.d[line.support]))
+        rounding = SAFETY * length(self.points.slope_noise[line.support] * line.d[line.support])
         if element is not None:                 # the noise of one element may be small by chance
             b = blocks[0]
-            rms = np.linalg.norm(self.points.slope_noise[b.start:b.stop] * self.scale[b.start:b.stop])
-            rounding = max(rounding, SAFETY * float(rms) / sqrt(b.stop - b.start))
+            rms = length(self.points.slope_noise[b.start:b.stop] * self.scale[b.start:b.stop])
+            rounding = max(rounding, SAFETY * rms / sqrt(b.stop - b.start))
         target = max(self.rtol * line.size, rounding)
         gap, tolerance, p = inf, inf, self.points
         middle = self._middle(line)

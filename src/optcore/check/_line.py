@@ -18,7 +18,7 @@ from math import inf, isfinite, log
 
 import numpy as np
 
-from optcore.check._points import Points, Vector
+from optcore.check._points import Points, Vector, length
 
 SAFETY = 10.0           # errors by which a gap must be off before a gradient is called wrong
 RATIO = 4.0             # of neighbouring steps: a power of two, so that h d is exact
@@ -35,7 +35,7 @@ class Line:
         self.remainders: dict[float, float] = {}
         part = slopes[self.support] * d[self.support]
         self.analytic = float(part.sum())
-        self.size = float(np.linalg.norm(part))         # of g . d for random signs
+        self.size = length(part)         # of g . d for random signs
 
     def ask(self, h: float) -> bool:
         """Measure at this step; False where fun is not finite."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ class Block:
         """The element at this place of the flat vector, as one would write it."""
         index = np.unravel_index(flat - self.start, self.shape)
         return f"{self.name}[{', '.join(str(int(k)) for k in index)}]" if self.shape else self.name
+
+
+def length(v: Vector) -> float:
+    """The Euclidean norm, of which no square overflows or vanishes."""
+    most = float(np.abs(v).max(initial=0.0))
+    return most * float(np.linalg.norm(v / most)) if 0.0 < most < inf else most
 
 
 def _is_numbers(tree: Any) -> bool:
@@ -166,7 +172,7 @@ class Points:
 
     def _scales(self) -> Vector:
         """The root mean square of the array an element is in; of the middle one of the others, if that is 0."""
-        rms = np.array([np.linalg.norm(self.x[b.start:b.stop]) / sqrt(b.stop - b.start) for b in self.blocks])
+        rms = np.array([length(self.x[b.start:b.stop]) / sqrt(b.stop - b.start) for b in self.blocks])
         other = float(np.median(rms[rms > 0.0])) if rms.any() else 1.0
         return np.repeat(np.where(rms > 0.0, rms, other), [b.stop - b.start for b in self.blocks])
 
@@ -184,9 +190,10 @@ class Points:
                 return
             self.value, self.slopes, self.precision = value, slopes, np.dtype(np.float64)
         # A function that rounds inside gives numbers of fewer bits, though it was asked between them.
-        beside = self.fun(self.x + 2.0 ** -30 * self.scale * rng.choice([-1.0, 1.0], self.x.size))
-        if self.value != 0.0 and all(float(np.float32(v)) == v for v in (beside, self.value)):
-            self.precision = np.dtype(np.float32)
+        beside = self.fun(self.x + 2.0 ** -30 * self.scale * rng.uniform(-1.0, 1.0, self.x.size))
+        with np.errstate(over="ignore"):
+            if self.value != 0.0 and all(float(np.float32(v)) == v for v in (beside, self.value)):
+                self.precision = np.dtype(np.float32)
 
     def measure_noise(self, rng: np.random.Generator) -> None:
         """How far fun and grad move when every element of x is rounded another way."""
@@ -210,4 +217,4 @@ class Points:
 
     def slopes_deterministic(self) -> bool:
         again = self.grad(self.x) - self.slopes
-        return not np.linalg.norm(again) > REORDERED * self.eps * np.linalg.norm(self.slopes)
+        return not length(again) > REORDERED * self.eps * length(self.slopes)
