@@ -131,11 +131,13 @@ def test_a_search_asked_twice_at_the_same_end_fails():
 # ------------------------------------------------------------------------------------------- Hessians
 
 
-def test_newton_goes_on_where_the_hessian_vanishes():
-    """x + x^4 is straight at 0, and its minimum is at -4^(-1/3)."""
-    r = oc.minimize(lambda x: x[0] + x[0] ** 4, [0.0], jac=lambda x: 1 + 4 * x ** 3, hess=lambda x: [12 * x ** 2],
-                    method="newton")
-    assert r.success and abs(r.x[0] + 4 ** (-1 / 3)) < 1e-5
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_newton_goes_on_where_the_hessian_vanishes(n):
+    """The sum of 9 x + x^4 is straight at 0, and its minimum is at -(9 / 4)^(1/3)."""
+    r = oc.minimize(lambda x: (9 * x + x ** 4).sum(), np.zeros(n), jac=lambda x: 9 + 4 * x ** 3,
+                    hess=lambda x: np.diag(12 * x ** 2), method="newton")
+    assert r.success
+    np.testing.assert_allclose(r.x, -(9 / 4) ** (1 / 3), atol=1e-6)     # gtol = 1e-5 / curvature 20
 
 
 @pytest.mark.parametrize("method", ["newton", "newton-cg"])

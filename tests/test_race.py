@@ -1,6 +1,7 @@
 """race(): the known facts about how optimizers travel, what it takes, what it refuses, and its pictures."""
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -181,6 +182,16 @@ def test_one_that_leaves_for_infinity_is_stopped_and_says_so():
      r"gradient gave \[1.0\] at x = \[1.0, 2.0\], evaluation 0 of SGD: shape \(2,\)"),
     ((lambda x: np.log(x[0]), {"down": lambda x, g: x - (1, 0)}), {"start": (2.5, 2), "lr": 1},
      r"gave nan at x = \[-0.5, 2.0\]"),
+    ((lambda x: x @ x, "SGD"), {"start": (1, 2), "grad": np.zeros_like, "hess": lambda x: np.eye(3)},
+     r"Hessian gave an array of shape \(3, 3\) at x = \[1.0, 2.0\], evaluation 1 of the start: shape \(2, 2\)"),
+    ((lambda x: x @ x, "Newton"), {"start": (1, 2), "lr": 1, "hess": lambda x: np.full((2, 2), np.inf)},
+     r"Hessian gave \[\[inf, inf\], \[inf, inf\]\] at x = \[1.0, 2.0\], evaluation 1 of Newton"),
+    ((lambda x: x @ x, "SGD"), {"start": (1, 2), "grad": lambda x: x[:1]}, r"gradient gave \[1.0\] at x = \[1.0, 2.0"),
+    ((lambda x: x @ x, "SGD"), {"start": (1, 2), "grad": lambda x: None}, r"gradient gave None at x = \[1.0, 2.0\]"),
+    ((lambda x: None, "SGD"), {"start": (1, 2)}, r"function gave None at x = \[1.0, 2.0\]"),
+    (("taco", {"words": lambda x, g: ("a", "b")}), {}, r"words gave \('a', 'b'\) at x = \[-9.0, 1.6\]: the next x"),
+    (("taco", {"ragged": lambda x, g: [1, [2, 3]]}), {}, r"ragged gave \[1, \[2, 3\]\] at x = \[-9.0, 1.6\]: the"),
+    (("taco", {"odd": lambda x, g: x + 1j}), {}, r"odd gave .* at x = \[-9.0, 1.6\]: the next x"),
     (("taco", {"short": lambda x, g: x[:1]}), {}, r"short gave \[-9.0\] at x = \[-9.0, 1.6\]: the next x"),
 ])
 @pytest.mark.filterwarnings("ignore:invalid value encountered in log")
@@ -205,6 +216,22 @@ def test_import_is_cheap_and_a_picture_needs_no_display():
 
 
 # ------------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(("arguments", "options"), [
+    (("taco", "Newton"), {"start": (0, 0)}), (("taco", {"": "Adam"}), {}), (("taco", {r"$\bad{$": "Adam"}), {}),
+    ((lambda x: math.log(x[0]) ** 2 + x[1] ** 2, "Adam"), {"start": (0.2, 1.0), "box": (-1, 1, -1, 2)}),
+    ((lambda x: 1 / float(x[0]) ** 2 + x[1] ** 2, "Adam"), {"start": (1.0, 1.0), "box": (-1, 1, -1, 1)}),
+    ((lambda x: 1e300 * float(x @ x), ["Adam", "Newton"]), {"start": (1, 2)})],
+    ids=["at the minimum", "no label", "no formula", "domain", "pole", "huge"])
+def test_a_race_that_was_run_can_be_drawn(arguments, options):
+    """Without a warning: no step was taken, labels that are no names, a function with no value beside its path."""
+    assert oc.race(*arguments, steps=5, **options)._repr_png_().startswith(b"\x89PNG")
+
+
+def test_where_a_function_is_straight_the_rounding_of_its_differences_is_no_curvature():
+    result = oc.race(lambda x: abs(x[0]) + 2 * abs(x[1]) + 3, "SGD", start=(1.0, 2.0), steps=5)
+    assert result.surface.lr == 0.1 and not result.tracks["SGD"].ended
 
 
 @given(wanted=st.lists(st.floats(0, 100), min_size=1, max_size=12))

@@ -101,7 +101,7 @@ def solved(h: Vector, g: Vector) -> Vector:
         u[block] = directions @ ((directions.T @ u[block]) / np.maximum(np.abs(values), least))
         i += size
     x = np.empty_like(u)
-    x[p] = solve_triangular(lower.T, u, unit_diagonal=True)
+    x[p] = solve_triangular(lower.T, u, unit_diagonal=True, check_finite=False)
     return x
 
 

@@ -7,7 +7,7 @@ matplotlib's is touched.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil, isfinite, log10
+from math import ceil, isfinite, log10, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,14 @@ def _box(surface: Surface, tracks: dict[str, Track]) -> tuple[float, float, floa
                                  middle[1] - 0.65 * side[1], middle[1] + 0.65 * side[1])),)   # type: ignore[return-value]
 
 
+def _height(surface: Surface, x: Array) -> float:
+    """The value of a function of the reader's, NaN where it has none."""
+    try:
+        return float(surface.value(x.copy()))
+    except (ArithmeticError, ValueError):
+        return nan
+
+
 def _ground(axes: Axes, surface: Surface, box: tuple[float, float, float, float]) -> None:
     """The surface: bands that are closer together near its lowest value."""
     own = surface.name == "own"
@@ -85,7 +93,7 @@ def _ground(axes: Axes, surface: Surface, box: tuple[float, float, float, float]
     if own:
         points = grid.reshape(2, -1).T
         with np.errstate(all="ignore"):
-            z = np.array([float(surface.value(p.copy())) for p in points]).reshape(grid.shape[1:])
+            z = np.array([_height(surface, p) for p in points]).reshape(grid.shape[1:])
     else:
         z = np.asarray(surface.value(grid))
     z = np.ma.masked_invalid(z)
@@ -179,7 +187,7 @@ def draw(surface: Surface, tracks: dict[str, Track]) -> Picture:
     if bottom is not None:
         right.set_yscale("log")
         right.set_ylim(bottom=bottom)
-    right.set_xlim(0, steps)
+    right.set_xlim(0, max(steps, 1))
     right.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     right.set_title("Loss above the lowest" if bottom is not None else "Loss", loc="left", fontsize=12, color=INK,
                     fontweight="bold")
@@ -203,7 +211,7 @@ def _label(axes: Axes, tracks: dict[str, Track], picture: Picture) -> None:
     names = {label: label if track.ended in ("", "converged") else f"{label} ({track.ended})"
              for label, track in tracks.items()}
     room = (1 - axes.get_position().x1) * SIZE[0] * 72 - 22     # points beside the panel, less the mark's
-    wide = 0.62 * max(map(len, names.values()))         # of the longest name, in units of the letters' size
+    wide = 0.62 * max(1, *map(len, names.values()))         # of the longest name, in units of the letters' size
     size = max(6.0, min(10.0 if len(tracks) <= 12 else 8.5, room / wide))
     tops = [float(axes.transData.transform(end)[1] - frame.y0) * to_points for end in ends.values()]
     tops = [t if isfinite(t) else 0.0 for t in tops]
@@ -219,4 +227,5 @@ def _label(axes: Axes, tracks: dict[str, Track], picture: Picture) -> None:
                       arrowprops=dict(arrowstyle="-", color=colour, lw=0.7, alpha=0.6, shrinkA=0, shrinkB=3))
         axes.plot([1.055], [y], _mark(i), transform=axes.transAxes, clip_on=False, ms=6, color=colour, mec="white",
                   mew=0.5)
-        axes.text(1.085, y, names[label], transform=axes.transAxes, va="center", fontsize=size, color=INK)
+        axes.text(1.085, y, names[label], transform=axes.transAxes, va="center", fontsize=size, color=INK,
+                  parse_math=False)

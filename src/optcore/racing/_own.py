@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optcore import surfaces
+from optcore.racing._run import Look
 from optcore.surfaces import Array, Surface
 
 THIRD = float(np.finfo(np.float64).eps) ** (1 / 3)      # the step of a central difference, for x of size 1
@@ -72,20 +73,19 @@ def chosen(surface: Any, start: Any, grad: Any, hess: Any, box: Any, lr: float |
             if changes[key] <= 0:
                 raise ValueError(f"{key}={value!r}: it must be above 0")
     found = replace(found, **changes)
-    return _measured(found) if own else found
+    return _measured(found, exact=hess is not None) if own else found
 
 
-def _measured(surface: Surface) -> Surface:
-    """The two lengths of a function of the reader's, where they were not given."""
+def _measured(surface: Surface, exact: bool) -> Surface:
+    """The two lengths of a function of the reader's, where they were not given; exact: its Hessian is no difference."""
     x = np.array(surface.start)
     lr, stride = surface.lr, surface.stride
     if not lr:
-        value = np.asarray(surface.value(x.copy()))
-        if value.size == 1 and np.isfinite(value).all():     # if not, the race's first step says so, with the point
-            bend = float(np.abs(np.linalg.eigvalsh(np.asarray(surface.hessian(x.copy()), float).reshape(2, 2))).max())
-            lr = 1 / bend if bend > 0 else 0.1
-        else:
-            lr = 0.1
+        look = Look(surface, "the start", 0)
+        value = look(x)[0]
+        bend = float(np.abs(np.linalg.eigvalsh(look.hessian(x))).max())
+        # The second difference of a straight line is the rounding of its values over the square of the step.
+        lr = 1 / bend if bend > (0.0 if exact else 16 * THIRD * abs(value)) else 0.1
     if not stride:
         left, right, bottom, top = surface.box or (-1.0, 1.0, -1.0, 1.0)
         stride = max(right - left, top - bottom) / 100 if surface.box else 0.02 * max(1.0, *np.abs(x))

@@ -55,13 +55,14 @@ class Look:
         self.at = x
         return float(self._answer("the function", self.surface.value(x.copy()), ()))
 
+    def hessian(self, x: Array) -> Array:
+        self.at = x
+        return self._answer("the Hessian", self.surface.hessian(x.copy()), (2, 2))
+
     def _answer(self, what: str, answer: Any, shape: tuple[int, ...]) -> Array:
-        try:
-            a = np.asarray(answer, np.float64)
-        except (TypeError, ValueError):
-            a = np.empty((0,))
+        a = _real(answer)
         if a.shape != shape:
-            needed = "a number" if shape == () else "shape (2,)"
+            needed = "a number" if shape == () else f"shape {shape}"
             raise ValueError(f"{what} gave {_brief(answer)} {self._where()}: {needed} is needed")
         if not np.isfinite(a).all():
             raise ValueError(f"{what} gave {_brief(answer)} {self._where()}")
@@ -70,6 +71,7 @@ class Look:
     def _where(self) -> str:
         return f"at x = {_brief(self.at)}, evaluation {self.count} of {self.label}"
 
+
 class Run(Protocol):
     """What runs: yields the next point for ever, or returns, when it is done, how it ended."""
 
@@ -77,6 +79,14 @@ class Run(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
     def points(self, start: Array, look: Look) -> Generator[Array, None, str]: ...
+
+
+def _real(answer: Any) -> Array:
+    """As float64; of no shape that anything asks for, if it is not real numbers."""
+    try:
+        return np.empty(0) if np.iscomplexobj(answer) else np.asarray(answer, np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)
 
 
 def _brief(x: Any) -> str:
@@ -103,7 +113,8 @@ class Ours:
                     gradient = look(p.astype(np.float64))[1]
             else:
                 gradient = look(p.astype(np.float64))[1]
-            optimizer.step([gradient.astype(np.float32)])
+            with np.errstate(over="ignore"):
+                optimizer.step([gradient.astype(np.float32)])
             yield p.astype(np.float64)
 
 
@@ -118,10 +129,11 @@ class Own:
         x = start
         while True:
             answer = self.function(x.copy(), look(x)[1])
-            if np.shape(answer) != (2,):
+            following = _real(answer)
+            if following.shape != (2,):
                 raise ValueError(f"{look.label} gave {_brief(answer)} at x = {_brief(x)}: the next x, of shape (2,), "
                                  "is needed")
-            x = np.array(answer, np.float64)
+            x = following.copy()
             yield x
 
 
@@ -142,7 +154,7 @@ class Asked:
         first = True
         while not minimizer.done:
             x = np.array(minimizer.ask())
-            minimizer.tell(*look(x), hess=look.surface.hessian(x) if self.method == "newton" else None)
+            minimizer.tell(*look(x), hess=look.hessian(x) if self.method == "newton" else None)
             if not first:
                 yield np.array(minimizer.x)
             first = False
