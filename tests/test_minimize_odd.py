@@ -209,6 +209,18 @@ def flat(state, prefix=""):
             (flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}).items()}
 
 
+@pytest.mark.parametrize("method", ["newton", "newton-cg"])
+def test_a_curvature_that_is_missing_changes_nothing(method):
+    whole, odd = oc.Minimizer(START, method), oc.Minimizer(START, method)
+    while not whole.done:
+        with pytest.raises(ValueError, match=rf"^hess: {method} needs"):
+            odd.tell(rosen(odd.ask()), rosen_der(odd.ask()))
+        for m in (whole, odd):
+            tell(m)
+        assert_same_bits(odd.x, whole.x)
+        assert odd.nfev == whole.nfev
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("part", ["arrays", "scalars", "model"])
 def test_a_state_that_lacks_something_changes_nothing(method, part):

@@ -273,7 +273,8 @@ def test_refused_calls_change_nothing(name):
     opt = getattr(oc, name)([x], **SEARCHES[name])
     before, good = opt.state_dict(), [1.0] * len(opt.ask())
     for call, message in [
-        (lambda: opt.tell(good[1:]), "values"), (lambda: opt.tell([*good[1:], "x"]), r"values\["),
+        (lambda: opt.tell(good[1:]), "values"), (lambda: opt.tell(1.0), "^values: a number for each trial"),
+        (lambda: opt.tell([*good[1:], "x"]), r"values\["),
         (lambda: opt.tell(good, num_threads=0), "num_threads=0"), (lambda: opt.perturbed(-1), "trial"),
         (lambda: opt.perturbed(99), "trial"), (lambda: opt.perturbed(0.5), "trial"),
         (lambda: opt.perturbed(1, num_threads=0), "num_threads"),

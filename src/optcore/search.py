@@ -7,7 +7,7 @@ processes that hold equal parameters exchange only the values of their trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any, ClassVar
 
@@ -121,7 +121,7 @@ class Search:
         self._perturb(self._buffers, (size,), sample, threads)
         return self._structured(self._buffers)
 
-    def tell(self, values: Sequence[Any], *, num_threads: int | None = None) -> None:
+    def tell(self, values: Iterable[Any], *, num_threads: int | None = None) -> None:
         """Finish the step: change the parameters in place by the values of all trials, in the order of ask().
 
         The bits of the result depend on nothing else. Raises TypeError or ValueError, naming the argument, before
@@ -129,6 +129,10 @@ class Search:
         """
         threads = 0 if num_threads is None else _threads.checked(num_threads)
         now = self._setting_values(self._steps + 1)
+        try:
+            values = list(values)
+        except TypeError:
+            raise TypeError(f"values: a number for each trial is needed, got {values!r}") from None
         if len(values) != len(self.ask()):
             raise ValueError(f"values: {len(self.ask())} are needed, one for each trial, got {len(values)}")
         costs = np.empty(len(values))

@@ -58,8 +58,6 @@ class _Curved(Model):
 
 class Newton(_Curved):
     def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> str:
-        if hess is None:
-            raise ValueError("hess: newton needs the Hessian, a matrix or a function that makes it")
         h = np.asarray(hess() if callable(hess) else hess, np.float64)
         self.nhev += 1
         self.empty, self.escaping = flat, False
@@ -108,8 +106,6 @@ def solved(h: Vector, g: Vector) -> Vector:
 class NewtonCG(_Curved):
     def look(self, g: Vector, hess: Any, hessp: Callable[[Vector], Vector] | None, flat: bool) -> str:
         if hessp is None:
-            if hess is None:
-                raise ValueError("hessp: newton-cg needs products with the Hessian, hessp or hess")
             h = hess() if callable(hess) else hess
             hessp = (h if hasattr(h, "__matmul__") else np.asarray(h)).__matmul__
         self.empty, self.escaping = flat, False

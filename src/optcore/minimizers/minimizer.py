@@ -108,6 +108,10 @@ class Minimizer:
         """The value and the gradient at the point that was asked for."""
         if self.done:
             raise RuntimeError(f"the minimizer is done: {self.message}")
+        needed = METHODS[self.method].curvature
+        if needed is not None and hess is None and (needed == "hess" or hessp is None):
+            raise ValueError(f"hess: {self.method} needs the Hessian, a matrix or a function that makes it"
+                             + (", or hessp, its products" if needed == "hessp" else ""))
         f, g = real_number(fun), self._gradient(jac)
         self.nfev += 1
         if self._search is None:
