@@ -384,6 +384,10 @@ def test_never_more_evaluations_than_allowed(maxfev, n, wrong):
      r"lacks \[\"x0\['a'\]\"\]"),
     (lambda: oc.check_grad(np.sum, square, [1.0], maxfev=10), ValueError, "maxfev=10"),
     (lambda: oc.check_grad(np.sum, square, [1.0], rtol=0.0), ValueError, "rtol=0.0"),
+    (lambda: oc.check_grad(np.sum, square, [1.0], rtol="a"), ValueError, "rtol='a'"),
+    (lambda: oc.check_grad(np.sum, square, [1.0], maxfev="a"), TypeError, "maxfev"),
+    (lambda: oc.check_grad(np.sum, square, [1.0], seed=-1), ValueError, "seed=-1"),
+    (lambda: oc.check_grad(np.sum, True, [1.0]), TypeError, "grad=True it must give its value and its gradient"),
 ])
 def test_what_cannot_be_checked_is_refused(call, error, says):
     with pytest.raises(error, match=says):

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import inf, isfinite, log2, nan, sqrt
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from optcore._settings import whole
 from optcore.check._line import RATIO, SAFETY, Line
 from optcore.check._points import Block, Points, Vector, length
 from optcore.check._report import BlockResult, Report, Row
@@ -65,11 +67,10 @@ def check_grad(fun: Callable[..., Any], grad: Callable[..., Any] | bool, x0: Any
 
     Source: SciPy's scipy.optimize.check_grad for the order of arguments; Ridders 1982 for the differences.
     """
-    if maxfev < 60:
-        raise ValueError(f"maxfev={maxfev}: 60 or more are needed")
-    if rtol is not None and not 0.0 < rtol < 1.0:
-        raise ValueError(f"rtol={rtol!r}: it must be between 0 and 1")
-    rng = np.random.default_rng(seed)
+    maxfev = whole("maxfev", maxfev, 60)
+    if rtol is not None and not (isinstance(rtol, Real) and 0.0 < rtol < 1.0):
+        raise ValueError(f"rtol={rtol!r}: a number between 0 and 1 is needed")
+    rng = np.random.default_rng(whole("seed", seed, 0))
     return _Check(Points(fun, grad, x0, args, rng), rtol, maxfev, rng).run()
 
 

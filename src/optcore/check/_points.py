@@ -138,11 +138,20 @@ class Points:
         with np.errstate(all="ignore"):         # a point beyond the domain of fun is left out, in silence
             answer = self._fun(self._argument(v), *self._args)
         if self._grad is True:
-            answer = answer[0]
+            answer = self._pair(answer)[0]
         value = np.asarray(answer)
         if value.size != 1 or value.dtype.kind not in "biuf":
             raise ValueError(f"fun must give one real number, got {type(answer).__name__} of shape {value.shape}")
         return float(value.reshape(()))
+
+    @staticmethod
+    def _pair(answer: Any) -> tuple[Any, Any]:
+        try:
+            value, slopes = answer
+        except (TypeError, ValueError):
+            raise TypeError("fun: with grad=True it must give its value and its gradient, got "
+                            f"{type(answer).__name__}") from None
+        return value, slopes
 
     def grad(self, v: Vector) -> Vector:
         self.gradients += 1
@@ -150,7 +159,7 @@ class Points:
             if callable(self._grad):
                 answer = self._grad(self._argument(v), *self._args)
             else:
-                answer = self._fun(self._argument(v), *self._args)[1]
+                answer = self._pair(self._fun(self._argument(v), *self._args))[1]
                 self.evaluations += 1
         found = dict(_leaves(answer, "x0"))
         missing, extra = sorted(self._shapes.keys() - found), sorted(found.keys() - self._shapes)
