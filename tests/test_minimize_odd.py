@@ -140,6 +140,15 @@ def test_newton_goes_on_where_the_hessian_vanishes(n):
     np.testing.assert_allclose(r.x, -(9 / 4) ** (1 / 3), atol=1e-6)     # gtol = 1e-5 / curvature 20
 
 
+def test_newton_goes_on_where_a_pivot_has_no_inverse():
+    """1 / 1e-310 is infinite."""
+    def hess(x):
+        return np.diag([2, 1e-310, 1e-310])[::-1, ::-1] if x[0] == 3 else 2 * np.eye(3)
+
+    r = oc.minimize(bowl, np.full(3, 3.0), jac=True, hess=hess, method="newton")
+    assert r.success and (abs(r.x - 1) < 1e-5).all()
+
+
 @pytest.mark.parametrize("method", ["newton", "newton-cg"])
 def test_newton_goes_on_where_its_direction_is_far_too_long(method):
     """Beside that point it is -1 / 12 x^2 long, and no 20 trials shorten that enough."""

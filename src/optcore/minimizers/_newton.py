@@ -88,6 +88,8 @@ def solved(h: Vector, g: Vector) -> Vector:
     except np.linalg.LinAlgError:
         pass
     outer, d, p = ldl(h)
+    if not (np.isfinite(outer).all() and np.isfinite(d).all()):     # a pivot so small that its inverse is infinite
+        return g
     lower = outer[p]
     u = solve_triangular(lower, g[p], lower=True, unit_diagonal=True)
     least = max(FLAT * np.abs(d).max(), np.finfo(np.float64).tiny)

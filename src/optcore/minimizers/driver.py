@@ -201,7 +201,8 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
     Returns SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, hess_inv (a matrix for bfgs, a linear operator
     for lbfgs), success, message, and status: 0 converged (also where rounding leaves nothing to gain), 1 out of
     iterations or evaluations, 2 no step lowers fun though its gradient says so, 3 not finite: fun or its gradient at
-    x0, or a Hessian, 4 -inf was met, 99 stopped by the callback. Whatever the status, x is the best point seen.
+    x0, or a Hessian, 4 -inf was met, 99 stopped by the callback. Whatever the status, x is the best point taken; a
+    search that ended well may have passed a lower one.
 
     Raises TypeError or ValueError, naming the argument, before fun is called, or for what fun returns; ImportError
     without SciPy (`pip install optcore[minimize]`).
