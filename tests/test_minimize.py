@@ -369,7 +369,9 @@ def test_a_state_that_does_not_fit_is_refused():
     ("first", {"options": {"first": 0}}),
     ("damping", {"options": {"damping": "yes"}}), ("disp", {"options": {"disp": 2}}),
     ("num_threads", {"options": {"num_threads": 0}}), ("hess", {"method": "newton"}),
-    ("hess_inv0", {"method": "bfgs", "options": {"hess_inv0": [[1, 2], [3, 4]]}}), ("hess", {"hess": 1})])
+    ("hess_inv0", {"method": "bfgs", "options": {"hess_inv0": [[1, 2], [3, 4]]}}), ("hess", {"hess": 1}),
+    ("hess_inv0", {"method": "bfgs", "options": {"hess_inv0": "a"}}), ("x0", {"x0": [[1.0], [1.0, 2.0]]}),
+    ("jac", {"jac": np.ones(2)}), ("method", {"method": ["lbfgs"]})])
 def test_bad_input_is_refused_by_name_before_fun_is_called(name, bad):
     def never(x):
         raise AssertionError("fun was called")

@@ -41,7 +41,8 @@ class Objective:
     def __init__(self, fun: Any, jac: Any, args: tuple[Any, ...]) -> None:
         if not callable(fun):
             raise TypeError(f"fun: a function is needed, got {type(fun).__name__}")
-        if not (callable(jac) or jac is True or jac is None or jac is False or jac in ("2-point", "3-point")):
+        if not (callable(jac) or jac is True or jac is None or jac is False
+                or isinstance(jac, str) and jac in ("2-point", "3-point")):
             raise ValueError(f"jac={jac!r}: a function is needed, or True, None, '2-point', '3-point'")
         self.fun, self.jac, self.args = fun, jac, args
         self.nfev = self.njev = 0
@@ -216,7 +217,7 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
     and Thuente (ACM TOMS 20, 1994).
     """
     _refuse(bounds, constraints)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method={method!r} is unknown; there are {', '.join(METHODS)}")
     chosen = dict(options or {})
     if tol is not None:

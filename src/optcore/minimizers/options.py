@@ -42,7 +42,10 @@ METHODS: dict[str, Method] = {
 
 def start_point(x0: Any, narrow: bool) -> Vector:
     """A vector of our own with the values of x0."""
-    a = np.asarray(x0)
+    try:
+        a = np.asarray(x0)
+    except ValueError as e:
+        raise ValueError(f"x0: {e}") from None
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         raise TypeError(f"x0: real numbers of at most 64 bits are needed, got {a.dtype}")
     if a.ndim > 1:
@@ -73,7 +76,10 @@ def _tolerance(name: str, value: Any) -> float:
 
 
 def _symmetric(value: Any) -> Vector:
-    h: Vector = np.array(value, np.float64)
+    try:
+        h: Vector = np.array(value, np.float64)
+    except (TypeError, ValueError) as e:
+        raise type(e)(f"hess_inv0: {e}") from None
     # Half the digits: what another method's updates leave of the symmetry.
     if h.ndim != 2 or h.shape[0] != h.shape[1] or not np.abs(h - h.T).max(initial=0) <= 2.0 ** -26 * np.abs(h).max(
             initial=0):
