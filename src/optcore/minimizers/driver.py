@@ -196,8 +196,8 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
     iteration, or callback(x); StopIteration ends the run.
 
     Options of every method: gtol=1e-5, the largest element of the gradient at the end; ftol=0, the last fall of fun
-    relative to max(|fun|, 1), 0 for no such end; maxiter=15000, maxfun=15000; maxls=20, trials of one line search;
-    disp=True prints how it ended; num_threads. The bits of the result do not depend on num_threads.
+    relative to max(|fun|, 1), 0 for no such end; maxiter=15000, maxfun=15000 (differences count); maxls=20, trials of
+    one line search; disp=True prints how it ended; num_threads. The bits of the result do not depend on num_threads.
 
     Returns SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, hess_inv (a matrix for bfgs, a linear operator
     for lbfgs), success, message, and status: 0 converged (also where rounding leaves nothing to gain), 1 out of
