@@ -1,13 +1,13 @@
 """False alarms and misses of optcore.check_grad over random problems.
 
-    python bench/gradient_check.py [rounds [first seed]]
+    python bench/gradient_check.py [rounds [seed]]
 
 Correct gradients of hard functions are to be found correct (or not to be judged, where a line says so); gradients
 with one of the usual mistakes are to be found wrong. Each round draws every problem anew.
 """
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import Counter
 
 import numpy as np
@@ -254,5 +254,8 @@ def table(rounds, first):
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    table(*(given + [200, 0][len(given):]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rounds", type=int, nargs="?", default=200)
+    parser.add_argument("seed", type=int, nargs="?", default=0, help="of the first round")
+    given = parser.parse_args()
+    table(given.rounds, given.seed)
