@@ -294,14 +294,18 @@ def test_clipping_and_policies(rules):
     assert all(map(same_bits, a, before))
 
 
-def test_undo_takes_back_parameters_state_and_counts():
+@pytest.mark.parametrize("name", ["AdamW", "NAdam", "ASGD"])       # two with state that torch carries, beside arrays
+def test_undo_takes_back_parameters_state_and_counts(name):
     a, b = pair(), pair()
-    opt, other = ot.AdamW(a, undoable=True), ot.AdamW(b)
+    opt, other = getattr(ot, name)(a, undoable=True), getattr(ot, name)(b)
     for t in range(4):
         if t == 2:
             give(a, 99)
+            before = copy.deepcopy(opt.state_dict()["state"])
             opt.step()
             opt.undo()
+            for n, entry in opt.state_dict()["state"].items():
+                assert all(same_bits(x, before[n][key]) for key, x in entry.items())
             with pytest.raises(RuntimeError, match="undo"):
                 opt.undo()
         give(a, t)

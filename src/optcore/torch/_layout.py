@@ -229,7 +229,8 @@ class Layout:
     def copy(self) -> Copies:
         """All that a step writes, with copies."""
         written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours]
-        return [(t, t.detach().clone()) for t in [*written, torch.from_numpy(self.counts)]]
+        written += map(torch.from_numpy, (self.counts, *self.carried.values()))
+        return [(t, t.detach().clone()) for t in written]
 
 
 def _count(entry: Mapping[str, Any], rule: Rule, kept: int) -> int:
