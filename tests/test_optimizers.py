@@ -280,6 +280,19 @@ def test_settings_are_torchs():
         assert list(ours)[:len(positional)] == positional, name
 
 
+def test_the_text_of_an_optimizer_says_what_its_groups_are_set_to():
+    a, b = np.ones(3, np.float32), np.ones(4, np.float32)
+    opt = oc.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1)
+    assert "lr by group, momentum=0.0" in repr(opt) and "2 tensors, 7 parameters, 2 groups" in repr(opt)
+    opt.param_groups[0]["lr"] = 0.5
+    assert "SGD(lr=0.5, " in repr(opt)
+
+
+def test_what_an_array_of_float64_becomes_float32_by_is_said():
+    with pytest.raises(TypeError, match=r"params\[0\] is float64, .*astype\(numpy.float32\) gives one, to be passed"):
+        oc.SGD([np.ones(3)])
+
+
 def test_zero_size_and_no_gradients():
     p = np.ones(3, np.float32)
     opt = oc.Adam({"p": p, "empty": np.empty((0, 4), np.float32)})

@@ -73,7 +73,8 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
     written, at need a copy if only read."""
     a = _as_numpy(name, x)
     if format_of(a) not in formats or not a.dtype.isnative:
-        hint = "" if writable else f"; {name}.astype(numpy.float32) gives one"
+        hint = f"; {name}.astype(numpy.float32) gives one" if "float32" in formats else ""
+        hint += ", to be passed and kept: it is updated in place" if hint and writable else ""
         raise TypeError(f"{name} is {a.dtype}, native {' or '.join(formats)} is needed{hint}")
     if a.dtype.name == "bfloat16":
         a = a.view(np.uint16)

@@ -80,7 +80,9 @@ class Optimizer(Saved):
             raise ValueError("params: it is empty")
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{k}={v!r}" for k, v in self.defaults.items())
+        first, *others = self.param_groups
+        settings = ", ".join(f"{k}={first[k]!r}" if all(g[k] == first[k] for g in others) else f"{k} by group"
+                             for k in self.defaults)
         return (f"{type(self).__name__}({settings}): {len(self._params)} tensors, "
                 f"{sum(p.size for p in self._params)} parameters, {len(self.param_groups)} groups")
 
