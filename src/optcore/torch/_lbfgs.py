@@ -16,6 +16,21 @@ from optcore.minimizers.minimizer import Minimizer
 LR = Setting("lr", 1.0, POSITIVE, "", scheduled=False)
 
 
+def _as_torch(x: Any) -> Any:
+    """Saved state with tensors and plain numbers: torch.load takes these without weights_only=False."""
+    if isinstance(x, dict):
+        return {k: _as_torch(v) for k, v in x.items()}
+    if isinstance(x, list):
+        return [_as_torch(v) for v in x]
+    return torch.from_numpy(x) if isinstance(x, np.ndarray) else x.item() if isinstance(x, np.generic) else x
+
+
+def _as_numpy(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {k: _as_numpy(v) for k, v in x.items()}
+    return x.numpy() if isinstance(x, torch.Tensor) else x
+
+
 class LBFGS(torch.optim.Optimizer):
     """L-BFGS with torch.optim.LBFGS's arguments.
 
@@ -114,7 +129,7 @@ class LBFGS(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         saved = super().state_dict()
-        saved["minimizer"] = None if self._minimizer is None else self._minimizer.state_dict()
+        saved["minimizer"] = None if self._minimizer is None else _as_torch(self._minimizer.state_dict())
         return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -123,5 +138,5 @@ class LBFGS(torch.optim.Optimizer):
         saved = state_dict.get("minimizer")
         if saved is not None:
             m = Minimizer(self._flat(self._params), "lbfgs", maxcor=self.param_groups[0]["history_size"])
-            m.load_state_dict(saved)
+            m.load_state_dict(_as_numpy(saved))
             self._minimizer = m
