@@ -160,3 +160,45 @@ def test_load_hooks_see_and_change_what_is_loaded():
     reader.register_load_state_dict_pre_hook(doubled)
     reader.load_state_dict(opt.state_dict())
     assert torch.equal(reader.state[again[0]]["exp_avg"], 2 * opt.state[params[0]]["exp_avg"])
+
+
+def test_hooks_after_loading_have_the_last_word():
+    params, again = pair(), pair()
+    opt, reader = ot.Adam(params), ot.Adam(again)
+    run(opt, params, 0, 2)
+    reader.register_load_state_dict_post_hook(lambda o: [e.update(exp_avg=-e["exp_avg"]) for e in o.state.values()])
+    reader.load_state_dict(opt.state_dict())
+    assert all(torch.equal(reader.state[q]["exp_avg"], -opt.state[p]["exp_avg"])
+               for p, q in zip(params, again, strict=True))
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that says it is on a GPU, as those of a checkpoint read without map_location."""
+
+    @staticmethod
+    def __new__(cls, here):
+        return torch.Tensor._make_wrapper_subclass(cls, here.shape, dtype=here.dtype, device="cuda")
+
+    def __init__(self, here):
+        self.here = here
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._to_copy.default and kwargs.get("device") == torch.device("cpu"):
+            return func(args[0].here, **kwargs)
+        return cls(func(*(a.here if isinstance(a, cls) else a for a in args), **(kwargs or {})))
+
+
+def test_a_checkpoint_of_another_device_comes_to_the_parameters():
+    a, b = pair(), pair()
+    opt, other = ot.Adam(a), ot.Adam(b)
+    run(opt, a, 0, 2)
+    saved = copy.deepcopy(opt.state_dict())
+    for entry in saved["state"].values():
+        entry.update({key: Elsewhere(value) for key, value in entry.items() if key != "step"})
+    for p, q in zip(a, b, strict=True):
+        q.data.copy_(p.data)
+    other.load_state_dict(saved)
+    run(opt, a, 2, 4)
+    run(other, b, 2, 4)
+    assert all(map(same_bits, a, b))

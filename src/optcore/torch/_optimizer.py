@@ -377,18 +377,23 @@ class FusedOptimizer(torch.optim.Optimizer):
         State of another format than this optimizer keeps is converted at the next step, bfloat16 to nearest.
         """
         given: list[dict[str, Any]] = []
-        handle = self.register_load_state_dict_pre_hook(lambda _, d: given.append(d))
+
+        def take_over(_: Any) -> None:
+            # As it was given: torch casts it to the parameter's dtype and shares "step". Before anyone's hooks see it.
+            numbers = [k for group in given[0]["param_groups"] for k in group["params"]]
+            params = [p for group in self.param_groups for p in group["params"]]
+            for n, p in zip(numbers, params, strict=True):
+                for key, value in given[0]["state"].get(n, {}).items():
+                    if isinstance(value, Tensor):
+                        self.state[p][key] = value.detach().to("cpu", copy=True)
+
+        handles = [self.register_load_state_dict_pre_hook(lambda _, d: given.append(d)),
+                   self.register_load_state_dict_post_hook(take_over, prepend=True)]
         try:
             super().load_state_dict(state_dict)
         finally:
-            handle.remove()
-        # torch casts state to the parameter's dtype and shares "step" with the dict. Here both are copied as they are.
-        numbers = [k for group in given[0]["param_groups"] for k in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for n, p in zip(numbers, params, strict=True):
-            for key, value in given[0]["state"].get(n, {}).items():
-                if isinstance(value, Tensor):
-                    self.state[p][key] = value.detach().clone(memory_format=torch.preserve_format)
+            for handle in handles:
+                handle.remove()
 
     def __getstate__(self) -> dict[str, Any]:
         kept = (*EXTRAS, "skipped", "grad_norm", "_forms")
