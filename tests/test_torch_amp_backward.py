@@ -50,6 +50,22 @@ def test_a_step_that_overflowed_is_skipped_with_all_state_and_counts(name):
     assert opt.skipped == 2 and scaler.get_scale() == 2.0 ** 10
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_step_that_overflowed_gradients_are_zero_and_there_is_nothing_to_undo(name):
+    params = pair()
+    opt = getattr(ot, name)(params, zero_grads=True, undoable=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    give(params, 0)
+    opt.step()
+    give(params, 1)
+    params[0].grad[1] = torch.inf
+    scaler.scale(torch.ones(()))
+    scaler.step(opt)
+    assert opt.skipped == 1 and not any(p.grad.any() for p in params)       # else the next backward adds to infinity
+    with pytest.raises(RuntimeError, match="undo"):
+        opt.undo()
+
+
 def test_clipping_after_scaler_unscale_and_in_the_walk_agree():
     """The walk unscales and clips by one factor; unscale_ and clip_grad_norm_ round the gradient twice more, and their
     norm of 137 numbers is a float32 sum of squares: 137 roundings in any order."""

@@ -66,8 +66,8 @@ def test_two_parameters_on_the_same_memory_are_refused():
     with pytest.raises(ValueError, match="twice"):
         opt.step()
     a.grad = a.detach()
-    opt = ot.SGD([a], lr=0.1)
-    with pytest.raises(ValueError, match="overlaps"):
+    opt = ot.SGD([("a", a)], lr=0.1)
+    with pytest.raises(ValueError, match=r"the gradient of params\['a'\] overlaps"):
         opt.step()
     assert torch.equal(raw, torch.ones(6))
 

@@ -315,6 +315,32 @@ def test_undo_takes_back_parameters_state_and_counts(name):
     assert all(map(same_bits, a, b)) and all(int(s["step"]) == 4 for s in opt.state.values())
 
 
+def test_a_first_step_that_was_skipped_or_undone_leaves_the_next_one_the_first():
+    """SGD's first gradient is the momentum buffer, without dampening: also if all is looked up anew in between."""
+    settings = {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}
+    for way in ("skip", "undo"):
+        (p, late), (q, _) = pair(shapes=((5,), (3,))), pair(shapes=((5,), (3,)))
+        opt, other = ot.SGD([p, late], nonfinite="skip", undoable=True, **settings), ot.SGD([q], **settings)
+        p.grad = torch.full((5,), torch.inf if way == "skip" else 1.0)
+        opt.step()
+        if way == "undo":
+            opt.undo()
+        give([p, late], 1)
+        give([q], 1)
+        opt.step()
+        other.step()
+        assert same_bits(p, q)
+
+
+def test_a_gradient_of_two_parameters_is_cleared_when_both_have_read_it():
+    a, b = pair(shapes=((4,), (4,)))
+    begin, g = b.detach().clone(), torch.ones(4)
+    opt = ot.SGD([{"params": [a]}, {"params": [b], "momentum": 0.9}], lr=0.5, zero_grads=True)   # two rules, two walks
+    a.grad = b.grad = g
+    opt.step()
+    assert torch.equal(b, begin - 0.5) and not g.any()
+
+
 def test_classical_nesterov_looks_ahead():
     p = torch.linspace(-1, 1, 9).requires_grad_()
     plain = p.detach().numpy().copy()

@@ -54,13 +54,14 @@ class Layout:
     storage format of a parameter's state array by its key. counted: whether the class keeps "step" in its state (else
     only beside what is narrow: the noise goes by it). how: the rounding, and whether averages are kept. before: the
     layout that this one replaces; it knows counts that the state does not. begin: the number of the first parameter,
-    None if the groups hold the optimizer's all.
+    None if the groups hold the optimizer's all. waiting: hold also those that have state, but no gradient now.
     """
 
     def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
                  names: list[str], family: Family, form: Callable[[str, Any], str], counted: bool,
-                 how: tuple[str, bool], before: Layout | None, begin: int | None) -> None:
+                 how: tuple[str, bool], before: Layout | None, begin: int | None, waiting: bool = True) -> None:
         self.params, self.names, self.how, self.whole = params, names, how, begin is None
+        self.sizes = [len(group["params"]) for group in groups]
         self.derived = DERIVED.get(family.name)
         self.known = b""
         self.counts: npt.NDArray[np.float32]
@@ -79,9 +80,9 @@ class Layout:
             first = {key: float(group.get(family.fill.get(key, ""), 0.0)) for key in rule.keys}
             for p in group["params"]:
                 # As torch: no state before the first gradient.
-                if grads[i] is not None or state.get(p) or not rule.keys and id(p) in kept:
+                if grads[i] is not None or waiting and (state.get(p) or not rule.keys and id(p) in kept):
                     entry = state[p] if rule.keys or how[1] or p.dtype != torch.float32 else state.get(p, {})
-                    counts.append(_count(entry, rule, int(kept.get(id(p), 0))))
+                    counts.append(_count(entry, rule, kept.get(id(p))))
                     self.rows.append(self._row(p, entry, rule, first, form))
                     _, rows, members, where = gathered.setdefault(rule.kernel, (rule, [], [], []))
                     rows.append(self.rows[-1])
@@ -93,7 +94,7 @@ class Layout:
         inside = set(self.members)
         self.outside = [i for i in range(len(params)) if i not in inside]
         # torch keeps the count of each parameter in a tensor; these are parts of one, so that one addition serves all.
-        together = torch.tensor(counts, dtype=torch.float32)
+        together = torch.tensor(counts, dtype=torch.float32, device="cpu")
         self.counts = together.numpy()
         carried: dict[str, Tensor] = {}                 # the derived state, likewise
         for k, i in enumerate(self.members):
@@ -102,7 +103,7 @@ class Layout:
                 entry["step"] = together[k]
             for key in self.derived(groups[self.group_of[k]], 0) if self.derived else ():
                 if key not in carried:
-                    carried[key] = torch.empty(len(counts), dtype=torch.float32)
+                    carried[key] = torch.empty(len(counts), dtype=torch.float32, device="cpu")
                 entry[key] = carried[key][k]
         self.carried = {key: t.numpy() for key, t in carried.items()}
         self.derive(groups)
@@ -119,8 +120,8 @@ class Layout:
         forms = {key: form(key, p) for key in rule.keys} | beside(mine.dtype != torch.float32, *self.how)
         # Blocks of 8-bit codes are of elements in C order: in the order of some strides they would mean something
         # else where the strides are others.
-        if not (mine.is_contiguous() if "int8" in forms.values() else _tensors.dense(mine)):
-            self.detours.append((mine, mine.contiguous()))
+        if mine.is_neg() or not (mine.is_contiguous() if "int8" in forms.values() else _tensors.dense(mine)):
+            self.detours.append((mine, mine.resolve_neg().contiguous()))
             mine = self.detours[-1][1]
         self.shares.append(mine)
         for key in BESIDE:
@@ -137,8 +138,7 @@ class Layout:
                 found[key] = _tensors.check_codes(key, share, mine)
                 continue
             dtype = getattr(torch, kept)
-            if share.shape != mine.shape:
-                raise ValueError(f"state {key!r} has shape {tuple(share.shape)}, its parameter has {tuple(mine.shape)}")
+            _tensors.check_state(key, share, mine)
             fitting = _tensors.placed_as(share, mine, dtype)
             if fitting is not share and share is entry[key]:
                 entry[key] = fitting
@@ -153,6 +153,8 @@ class Layout:
     def found(self, groups: list[dict[str, Any]], state: Any) -> tuple[list[Any], int, bool] | None:
         """The gradients, how many there are, and whether all are plain tensors; None if these groups and this state
         do not have the parameters and tensors that this layout holds."""
+        if [len(group["params"]) for group in groups] != self.sizes:
+            return None                         # one that went to the next group takes other settings
         dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
         return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
@@ -171,6 +173,16 @@ class Layout:
 
     def mine(self, flat: list[Any]) -> list[Any]:
         return flat if not self.outside else [flat[i] for i in self.members]
+
+    def unusable(self, flat: list[Any]) -> int | None:
+        """The number of the first gradient that the kernels would not take by itself."""
+        for walk in self.walks:
+            for k, at in enumerate(walk.members):
+                alone = [None] * len(walk.members)
+                alone[k] = flat[at]
+                if not walk.plan.usable(alone):
+                    return at
+        return None
 
     def recount(self) -> None:
         """Let the walks know counts that were changed from outside, as when a checkpoint is read into the tensors."""
@@ -233,9 +245,11 @@ class Layout:
         return [(t, t.detach().clone()) for t in written]
 
 
-def _count(entry: Mapping[str, Any], rule: Rule, kept: int) -> int:
-    """How many steps a parameter with this state has taken."""
+def _count(entry: Mapping[str, Any], rule: Rule, kept: float | None) -> int:
+    """How many steps a parameter with this state has taken. kept: how many the last layout knew of, if any."""
     # As in torch, steps count from the first state on; state without a count has seen one step at least.
     if rule.keys and all(entry.get(key) is None for key in rule.keys):
         return 0
-    return int(entry["step"]) if "step" in entry else max(kept, 1) if rule.keys else kept
+    if "step" in entry:
+        return int(entry["step"])
+    return int(bool(rule.keys) if kept is None else kept)

@@ -9,6 +9,7 @@ import inspect
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -31,6 +32,8 @@ from optcore.torch._layout import Copies, Layout
 EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
                           "clip_value": None, "rounding": "stochastic", "average": None, "zero_grads": False,
                           "undoable": False, "num_threads": None}
+
+Meant = list[tuple[str, tuple[Any, ...]]]   # of each group, the name of its rule and the settings that this takes
 
 
 @cache
@@ -168,7 +171,7 @@ class FusedOptimizer(torch.optim.Optimizer):
             return
         threads = self._check_extras()
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
-            self.skipped += 1
+            self._skip(grads)
             return
         meant = [self._pick(group) for group in groups]
         how = self.rounding, self.average is not None
@@ -181,8 +184,7 @@ class FusedOptimizer(torch.optim.Optimizer):
             self._update_slowly(layout, fits, groups, grads, meant, how, threads, only)
 
     def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
-                       meant: list[tuple[str, tuple[Any, ...]]], how: tuple[str, bool], threads: int, only: Any
-                       ) -> None:
+                       meant: Meant, how: tuple[str, bool], threads: int, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
         if fits and layout is not None and layout.still():
             flat = layout.mine(grads)
@@ -196,11 +198,17 @@ class FusedOptimizer(torch.optim.Optimizer):
         begin = None if only is None else next(k for k, p in enumerate(
             p for group in self.param_groups for p in group["params"]) if p is only)
         params, names = [p for group in groups for p in group["params"]], [name for name, _ in meant]
-        layout = self._layouts[only] = Layout(groups, params, grads, self.state, names, self.family, self._form,
-                                              self.counted, how, layout, begin)
-        flat = layout.mine(grads)
-        if not self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
-            raise ValueError("a gradient overlaps a parameter, a state array or, with zero_grads, another gradient "
+        about = (groups, params, grads, self.state, names, self.family, self._form, self.counted, how, layout, begin)
+        try:
+            new = Layout(*about)
+        except (TypeError, ValueError):         # it may be for one that is not stepped now: frozen, and then converted
+            new = Layout(*about, waiting=False)
+        self._layouts[only] = new
+        flat = self._checked(new, new.mine(grads))
+        if not self._walk(new, groups, meant, new.mine(grads), flat, threads):
+            one = new.unusable(flat)
+            which = "a gradient" if one is None else f"the gradient of {self._name_of(new.mine(params)[one])}"
+            raise ValueError(f"{which} overlaps a parameter, a state array or, with zero_grads, another gradient "
                              "in memory; what is written must stand alone")
 
     def _alone(self, p: Any) -> list[dict[str, Any]]:
@@ -208,8 +216,8 @@ class FusedOptimizer(torch.optim.Optimizer):
         group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
         return [{**group, "params": [p]}]
 
-    def _walk(self, layout: Layout, groups: list[dict[str, Any]], meant: list[tuple[str, tuple[Any, ...]]],
-              grads: list[Any], flat: list[Any], threads: int) -> bool:
+    def _walk(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, grads: list[Any], flat: list[Any],
+              threads: int) -> bool:
         """Make the step with gradients `flat`, which stand for `grads`; False, with nothing changed, if one of them
         is not usable or a tensor of the layout has moved."""
         layout.recount()
@@ -219,7 +227,8 @@ class FusedOptimizer(torch.optim.Optimizer):
                      for walk, blocks, which in calls]
         scale = getattr(self, "grad_scale", None)
         factor = 1.0 if scale is None else 1.0 / float(scale)
-        if len(calls) > 1 and not all(walk.plan.usable(walk.mine(flat), self.zero_grads) for walk, _, _ in calls):
+        clear = self.zero_grads and len(calls) == 1     # what one walk clears, the next one may have to read
+        if len(calls) > 1 and not all(walk.plan.usable(walk.mine(flat)) for walk, _, _ in calls):
             return False                        # a refusal by the second walk would come after the first one's work
         if self.max_norm is not None or self.nonfinite != "propagate":
             total = layout.squares(flat, threads)
@@ -237,7 +246,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         done = 0
         for walk, blocks, which in calls:
             blocks = blocks if factor == 1.0 else scaled(blocks, factor)
-            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, self.zero_grads,
+            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, clear,
                                      math.inf if self.clip_value is None else self.clip_value)
             if stepped < 0:
                 return False
@@ -251,9 +260,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         if done < len(written):
             written = [p for p, g in zip(written, grads, strict=True) if g is not None]
         if self.zero_grads:
-            for g, used in zip(grads, flat, strict=True):
-                if g is not used:
-                    g.zero_()
+            _tensors.clear([g for g, used in zip(grads, flat, strict=True) if not clear or g is not used])
             written = [*written, *(g for g in grads if g is not None)]
         torch.autograd.graph.increment_version(written)
         return True
@@ -274,17 +281,16 @@ class FusedOptimizer(torch.optim.Optimizer):
 
     def _check_all(self, groups: list[dict[str, Any]], grads: list[Any]) -> None:
         """Refuse, before there is state to see, whatever cannot be stepped."""
-        params = [p for group in groups for p in group["params"]]
+        params, stepped = [p for group in groups for p in group["params"]], []
         for p, g in zip(params, grads, strict=True):
             if g is not None:
                 name = self._name_of(p)
                 _tensors.check_parameter(name, p, self.rival, self.rounding)
                 _tensors.check_gradient(f"the gradient of {name}", g, p, self.family.name, self.rival)
-        seen: set[int] = set()
-        for p in params:
-            if id(p) in seen:
-                raise ValueError(f"{self._name_of(p)} occurs twice; what is updated in place must stand alone")
-            seen.add(id(p))
+                stepped.append((name, _tensors.local(p)))
+        _tensors.check_apart(stepped)
+        if twice := [p for p, n in Counter(params).items() if n > 1]:
+            raise ValueError(f"{self._name_of(twice[0])} occurs twice; what is updated in place must stand alone")
 
     def _name_of(self, p: Any) -> str:
         return next(self._label(n, k) for n, group in enumerate(self.param_groups)
@@ -294,15 +300,16 @@ class FusedOptimizer(torch.optim.Optimizer):
         """Skip this step, or raise the error that names the first infinity or NaN."""
         if self.nonfinite == "raise":
             for p, g in zip(layout.mine(layout.params), grads, strict=True):
-                if g is not None and not (good := torch.isfinite(_tensors.local(g))).all():
-                    at = tuple((~good).nonzero()[0].tolist())
-                    raise FloatingPointError(f"the gradient of {self._name_of(p)} is {_tensors.local(g)[at].item()} "
-                                             f"at index {at}; nothing was changed")
+                if g is not None and (bad := _tensors.nonfinite(_tensors.local(g))):
+                    raise FloatingPointError(f"the gradient of {self._name_of(p)} is {bad}; nothing was changed")
             raise FloatingPointError("a gradient in another process, or grad_scale, is not finite; nothing was changed")
+        self._skip(grads)
+
+    def _skip(self, grads: list[Any]) -> None:
         self.skipped += 1
         self._before = None                     # undo() takes back the last step asked for, not one before it
         if self.zero_grads:
-            torch._foreach_zero_([g for g in grads if g is not None])
+            _tensors.clear(grads)
 
     def undo(self) -> None:
         """Take back the last step, to the bit: parameters, state and counts are what they were before it.

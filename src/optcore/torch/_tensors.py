@@ -43,7 +43,7 @@ def spread(p: Any) -> tuple[Any, ...]:
 def over_all(x: float, groups: tuple[Any, ...]) -> float:
     """The sum of x over the processes of these groups, the same bits in each of them."""
     for group in groups:
-        total = torch.tensor(x, dtype=torch.float64)
+        total = torch.tensor(x, dtype=torch.float64, device="cpu")
         torch.distributed.all_reduce(total, group=group)
         x = total.item()
     return x
@@ -76,6 +76,20 @@ def placed_as(t: Tensor, like: Tensor, dtype: torch.dtype | None = None) -> Tens
     return torch.empty_like(like, dtype=dtype, requires_grad=False).copy_(t)
 
 
+def nonfinite(t: Tensor) -> str:
+    """The first infinity or NaN and where it is, in words; '' if there is none."""
+    bad = (~torch.isfinite(t)).nonzero()
+    return f"{t[tuple(bad[0])].item()} at index {tuple(bad[0].tolist())}" if len(bad) else ""
+
+
+@torch.no_grad()
+def clear(grads: list[Any]) -> None:
+    """Set the gradients to zero."""
+    for g in grads:
+        if g is not None:
+            g.zero_()
+
+
 def state_of(p: Any, value: float, form: str) -> Tensor:
     """A state array for p, filled with value: distributed as p is, but for int8, which is not for shards."""
     if form == "int8":              # only the shape is asked of the array that stands for p
@@ -94,6 +108,15 @@ def check_codes(key: str, codes: Tensor, p: Tensor) -> Tensor:
     return codes
 
 
+def check_state(key: str, t: Any, p: Tensor) -> None:
+    """Refuse what cannot be, or become, p's state."""
+    if not isinstance(t, Tensor) or t.layout != torch.strided or t.device.type != "cpu":
+        kind = f"a {t.layout} tensor on {t.device}" if isinstance(t, Tensor) else f"a {type(t).__name__}"
+        raise TypeError(f"state {key!r} is {kind}; a strided tensor on the CPU is needed")
+    if t.shape != p.shape:
+        raise ValueError(f"state {key!r} has shape {tuple(t.shape)}, its parameter has {tuple(p.shape)}")
+
+
 def check_parameter(label: str, p: Any, rival: str, rounding: str) -> None:
     """Refuse a parameter that the kernels cannot step. rival: the class of torch.optim that can, or ''."""
     instead = f", or use {rival}" if rival else ""
@@ -107,6 +130,26 @@ def check_parameter(label: str, p: Any, rival: str, rounding: str) -> None:
         known = " or ".join(map(str, PARAMETER))
         way = 'rounding="master" takes it, ' if p.dtype in UNDER_MASTER else ""
         raise TypeError(f"{label} is {p.dtype}, {known} is needed: {way}module.float() converts a module{instead}")
+
+
+def check_apart(named: list[tuple[str, Tensor]]) -> None:
+    """Refuse parameters of which an element lies where another one does, if they are stepped in copies. (Of others the
+    kernels see it.)"""
+    together: dict[int, list[tuple[str, Tensor]]] = {}
+    for label, p in named:
+        if any(step == 0 and n > 1 for step, n in zip(p.stride(), p.shape, strict=True)):
+            raise ValueError(f"{label} is expanded: several of its elements lie in the same memory; clone() it")
+        together.setdefault(p.untyped_storage().data_ptr(), []).append((label, p))
+    for some in together.values():
+        if len(some) > 1 and not all(p.is_contiguous() for _, p in some):
+            free = torch.ones(some[0][1].untyped_storage().nbytes(), dtype=torch.bool, device="cpu")
+            for label, p in some:
+                n = p.itemsize
+                mine = free.as_strided((*p.shape, n), (*(n * x for x in p.stride()), 1), n * p.storage_offset())
+                if not mine.all():
+                    raise ValueError(f"{label} overlaps another parameter in memory; what is updated in place must "
+                                     "stand alone")
+                mine.fill_(False)
 
 
 def check_gradient(label: str, g: Any, p: Any, rule: str, rival: str) -> None:
