@@ -163,6 +163,17 @@ def test_peak_memory_falls_by_the_gradients_size():
     assert peak(True, layers, width) <= gradient + 2 * layers * activation
 
 
+def test_a_parameter_taken_out_of_the_optimizer_is_left_alone():
+    model = torch.nn.Linear(2, 1)
+    opt = ot.SGD(model.parameters(), lr=0.5)
+    ot.step_in_backward(model, opt)
+    bias = opt.param_groups[0]["params"].pop()
+    before = [p.detach().clone() for p in model.parameters()]
+    model(torch.ones(1, 2)).sum().backward()
+    assert same_bits(bias, before[1]) and torch.equal(bias.grad, torch.ones(1))
+    assert torch.equal(model.weight, before[0] - 0.5) and model.weight.grad is None
+
+
 def test_what_needs_all_gradients_is_refused():
     model, data = model_and_data()
     opt = ot.SGD(model.parameters(), max_norm=1.0)

@@ -94,6 +94,22 @@ def test_a_parameter_with_the_negative_bit_is_stepped_with_its_sign(name):
     assert same_bits(negative.detach().resolve_neg(), plain)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", [2, 4])
+def test_a_parameter_at_an_odd_address_is_stepped_as_any_other(name, width):
+    """As one that lies in a file mapped into memory may be."""
+    form = {2: torch.bfloat16, 4: torch.float32}[width]
+    odd = torch.zeros(5 * width + 1, dtype=torch.uint8).numpy()[1:].view(f"i{width}")
+    at_odd, plain = torch.from_numpy(odd).view(form).requires_grad_(), torch.zeros(5, dtype=form, requires_grad=True)
+    assert at_odd.data_ptr() % width
+    a, b = getattr(ot, name)([at_odd]), getattr(ot, name)([plain])
+    for t in range(3):
+        for p, opt in ((at_odd, a), (plain, b)):
+            p.grad = torch.linspace(-1, 1, 5).to(form) * (t + 1)
+            opt.step()
+    assert same_bits(at_odd, plain) and plain.any()
+
+
 @pytest.mark.parametrize("name", ["Adam", "SGD"])
 @pytest.mark.parametrize("convert", [torch.Tensor.double, torch.Tensor.half, lambda t: torch.zeros(7)])
 def test_a_frozen_parameter_that_became_something_else_stops_no_other(name, convert):

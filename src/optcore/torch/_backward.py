@@ -44,9 +44,10 @@ def step_in_backward(model: torch.nn.Module, optimizer: FusedOptimizer) -> Calla
             if getattr(optimizer, setting) != plain:
                 raise ValueError(f"{setting}={getattr(optimizer, setting)!r} needs all gradients at once; "
                                  "in backward they come one by one")
-        with torch.no_grad():
-            optimizer._update(optimizer._alone(p), p)
-        p.grad = None
+        if groups := optimizer._alone(p):       # none, if it was taken out of the optimizer since
+            with torch.no_grad():
+                optimizer._update(groups, p)
+            p.grad = None
 
     handles = [p.register_post_accumulate_grad_hook(hook) for _, p in wanted]  # type: ignore[no-untyped-call]
 

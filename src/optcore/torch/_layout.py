@@ -69,7 +69,7 @@ class Layout:
         self.group_of: list[int] = []                   # and for each the number of its group
         self.rows: list[Row] = []                       # and (p, state..., rest, copy, average)
         self.shares: list[Tensor] = []                  # and what of p is in this process, or is stepped for it
-        self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes, and what is stepped in their place
+        self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes or such, and what is stepped
         kept = {} if before is None else dict(
             zip(map(id, before.mine(before.params)), before.counts.tolist(), strict=True))
         counts: list[int] = []
@@ -120,8 +120,9 @@ class Layout:
         forms = {key: form(key, p) for key in rule.keys} | beside(mine.dtype != torch.float32, *self.how)
         # Blocks of 8-bit codes are of elements in C order: in the order of some strides they would mean something
         # else where the strides are others.
-        if mine.is_neg() or not (mine.is_contiguous() if "int8" in forms.values() else _tensors.dense(mine)):
-            self.detours.append((mine, mine.resolve_neg().contiguous()))
+        whole = mine.is_contiguous() if "int8" in forms.values() else _tensors.dense(mine)
+        if not whole or mine.is_neg() or mine.data_ptr() % mine.itemsize:
+            self.detours.append((mine, mine.clone(memory_format=torch.contiguous_format)))
             mine = self.detours[-1][1]
         self.shares.append(mine)
         for key in BESIDE:

@@ -212,9 +212,8 @@ class FusedOptimizer(torch.optim.Optimizer):
                              "in memory; what is written must stand alone")
 
     def _alone(self, p: Any) -> list[dict[str, Any]]:
-        """A list of one group that holds p only, with the settings that p has now."""
-        group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
-        return [{**group, "params": [p]}]
+        """A list of one group that holds p only, with the settings that p has now; of none if p is in none."""
+        return [{**group, "params": [p]} for group in self.param_groups if any(q is p for q in group["params"])]
 
     def _walk(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, grads: list[Any], flat: list[Any],
               threads: int) -> bool:
