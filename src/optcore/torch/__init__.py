@@ -43,7 +43,8 @@ Parameters
         -clip_value..clip_value.
     rounding: how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses updates below 2^-9
         of a parameter), with what they lack in a bfloat16 tensor beside them ("kahan", state "compensation"), or as
-        copies of a float32 "master" (state "master"), which is what is updated.
+        copies of a float32 "master" (state "master"), which is what is updated: what is written into the parameter
+        itself after the first step is lost at the next.
     average: keep a moving average of the parameters, average <- average + (1 - average)(p - average), in the same
         walk (state "average", float32): a number from 0 up to 1, such as 0.999, or a function of the step that gives
         one. `averages` gives them, and within `with opt.averaged():` the parameters are them.
