@@ -6,6 +6,7 @@ the step counts of an optimizer; and the next good step is what it would have be
 """
 from __future__ import annotations
 
+import io
 import itertools
 
 import numpy as np
@@ -202,6 +203,13 @@ def test_classes_refuse_bad_parameters(family):
                             ("momentun", {"params": good, "momentun": 0.9}),
                             ("lr", {"params": good, "lr": -1.0})):
         refuse_by(opt, argument, [good], opt.add_param_group, group)
+    refuse("params['w'] is a NumPy scalar", [], kind, {"w": np.float32(1)})
+    file = io.BytesIO()
+    np.savez(file, w=good)
+    file.seek(0)
+    with np.load(file) as opened:           # reads an array anew at each look-up
+        refuse("dict(params)", [], kind, opened)
+        kind(dict(opened))
     for bad in ([], (), {}, None, 0.5, "w", object()):       # as in torch, a list of none is a mistake
         refuse("params", [], kind, bad)
 

@@ -260,6 +260,7 @@ def test_they_are_refused_on_request(name):
     ("SPSA", dict(params=[np.ones((4, 4), np.float32).T]), r"params\[0\] is not contiguous"),
     ("SPSA", dict(params={"w": np.ones(3, np.float16)}), r"params\['w'\] is float16"),
     ("SPSA", dict(params=[np.ones(3, np.float32)] * 2), "overlaps"),
+    ("SPSA", dict(params={"w": np.float32(1)}), r"params\['w'\] is a NumPy scalar"),
 ])
 def test_mistakes_are_named(name, changed, message):
     arguments = {"params": np.ones(3, np.float32), **SEARCHES[name], **changed}

@@ -71,6 +71,8 @@ def shape_of(form: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER) -> npt.NDArray[Any]:
     """x as a C-contiguous array of one of these formats (bfloat16 as uint16): its own memory if it is to be
     written, at need a copy if only read."""
+    if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
+        raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
     a = _as_numpy(name, x)
     if format_of(a) not in formats or not a.dtype.isnative:
         hint = f"; {name}.astype(numpy.float32) gives one" if "float32" in formats else ""
@@ -202,6 +204,20 @@ def is_array(x: Any) -> bool:
     return not isinstance(x, (Mapping, list, tuple)) and (
         isinstance(x, np.ndarray) or hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__")
         or _is_buffer(x))
+
+
+def members(params: Mapping[Any, Any]) -> list[Any]:
+    """The arrays of a mapping. One that makes them anew at each look-up, as an open .npz file does, is refused: nobody
+    would see them change."""
+    arrays = [params[key] for key in params]
+    for key, a in zip(params, arrays, strict=True):
+        if (again := params[key]) is not a:
+            label = f"params[{key!r}]"
+            one, other = _as_numpy(label, a), _as_numpy(label, again)
+            if one.size and not np.may_share_memory(one, other):
+                raise TypeError(f"params: {type(params).__name__} makes {label} anew at each look-up, so a change "
+                                "would be lost; dict(params) holds the arrays")
+    return arrays
 
 
 def name_nonfinite(names: Sequence[str], arrays: Sequence[Array | None]) -> None:

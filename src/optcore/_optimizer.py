@@ -118,7 +118,7 @@ class Optimizer(Saved):
         params = group["params"]
         names: list[Any] | None = None
         if isinstance(params, Mapping):
-            names, arrays = list(params), list(params.values())
+            names, arrays = list(params), _arrays.members(params)
         elif _arrays.is_array(params):
             arrays = [params]
         elif isinstance(params, (Sequence, Iterator)) and not isinstance(params, str):

@@ -48,7 +48,7 @@ class Search:
         self._single = _arrays.is_array(params)
         if not (self._single or self._names is not None or isinstance(params, (list, tuple))):
             raise TypeError(f"params: an array, a list or a dict of arrays is needed, got {type(params).__name__}")
-        arrays = list(params.values()) if isinstance(params, Mapping) else [params] if self._single else list(params)
+        arrays = _arrays.members(params) if isinstance(params, Mapping) else [params] if self._single else list(params)
         if not arrays:
             raise ValueError("params: it is empty")
         self._labels = ["params"] if self._single else [f"params[{n!r}]" for n in self._names or range(len(arrays))]
