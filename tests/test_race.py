@@ -167,6 +167,7 @@ def test_one_that_leaves_for_infinity_is_stopped_and_says_so():
     (("taco", ["SGD", oc.SGD]), {}, "two with the label 'SGD'"),
     (("taco", 3), {}, r"function \(x, gradient\) -> next x; got 3"),
     (("taco", int), {}, "function"),
+    (("taco", type("Mine", (oc.Adam,), {})), {}, r"Mine has no row of settings.*an instance, Mine\(\[p\], lr"),
     (("taco",), {"steps": 0}, "steps"),
     (("taco",), {"start": (1, 2, 3)}, "start="),
     (("taco",), {"start": (1, float("nan"))}, "start="),

@@ -99,6 +99,9 @@ def _racer(x: Any, surface: Surface) -> tuple[str, Run]:
         for name, row in RACERS.items():
             if row.family == x.__name__:
                 return name, row.on(surface)
+    if isinstance(x, type) and issubclass(x, Optimizer):
+        raise TypeError(f"optimizers: {x.__name__} has no row of settings in RACERS; race an instance, "
+                        f"{x.__name__}([p], lr=...)")
     if isinstance(x, Optimizer):
         settings = {k: v for k, v in x.param_groups[0].items() if k != "params"}
         own = [f"{k}={v!r}" for k, v in settings.items() if v != x.family.settings[k]]
