@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import optcore.torch as ot
+from optcore.schedules import cosine
 from test_torch_step import NAMES, give, pair, same_bits
 
 REFUSED = [
@@ -88,3 +89,7 @@ def test_settings_that_are_refused():
         ot.Lion([p], lr=-1.0)
     with pytest.raises(TypeError, match="beta"):
         ot.Lion([p], beta=0.5)
+    for kind in (ot.SGD, ot.Adam):
+        for arguments, named in (((cosine(0.1, 10),), {}), ((), {"lr": cosine(0.1, 10)})):
+            with pytest.raises(TypeError, match="lr: a number.*lr_scheduler"):
+                kind([p], *arguments, **named)

@@ -76,6 +76,8 @@ class FusedOptimizer(torch.optim.Optimizer):
         self._forms = formats(self.family, self.state_dtype)
         self._layouts: dict[Any, Layout] = {}
         self._before: Copies | None = None
+        if callable(args[0] if args else settings.get("lr")):
+            raise TypeError("lr: a number is needed here; functions of the step are torch.optim.lr_scheduler's")
         super().__init__(params, *args, **settings)
         _tell_threads()
         for group in self.param_groups:         # what torch's constructor made already (Adagrad) in our formats
