@@ -32,7 +32,6 @@ from optcore.torch._layout import Copies, Layout
 EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
                           "clip_value": None, "rounding": "stochastic", "average": None, "zero_grads": False,
                           "undoable": False, "num_threads": None}
-
 Meant = list[tuple[str, tuple[Any, ...]]]   # of each group, the name of its rule and the settings that this takes
 
 
