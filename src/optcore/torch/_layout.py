@@ -111,6 +111,7 @@ class Layout:
         self.walks = [Walk(*x, counts, how[0] == "nearest", [(begin or 0) + self.members[k] for k in x[2]], Tensor,
                            [firsts[k] for k in x[2]]) for x in gathered.values()]
         self.spread = [_tensors.spread(params[i]) for i in self.members]
+        self.careful = len(self.walks) > 1 or any(self.spread)     # is all usable? before anything is done
         self.entries = entries(state, None if self.whole else params)
         self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
 

@@ -228,8 +228,8 @@ class FusedOptimizer(torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)
         factor = 1.0 if scale is None else 1.0 / float(scale)
         clear = self.zero_grads and len(calls) == 1     # what one walk clears, the next one may have to read
-        if len(calls) > 1 and not all(walk.plan.usable(walk.mine(flat)) for walk, _, _ in calls):
-            return False                        # a refusal by the second walk would come after the first one's work
+        if layout.careful and not all(walk.plan.usable(walk.mine(flat), clear) for walk, _, _ in calls):
+            return False                        # else after the first walk's work, or a sum that all processes wait for
         if self.max_norm is not None or self.nonfinite != "propagate":
             total = layout.squares(flat, threads)
             if total is None:
