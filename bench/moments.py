@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 import optcore as oc
-from optcore import _formats, reference
+from optcore import formats as _formats
+from optcore import reference
 
 OURS = ("bfloat16", "int8")
 TORCH = {"torch bfloat16, fused": True, "torch bfloat16": False}

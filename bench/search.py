@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from optcore import _kernels, build_info
-from optcore._noise import KINDS
+from optcore.search.noise import KINDS
 
 N, SIGMA, SAMPLES = 1 << 24, np.float32(0.1), 8
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import random_arrays
-from optcore._settings import FLAG, FRACTION, GROWING, NONNEGATIVE, SHRINKING
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
+from optcore.rules.settings import FLAG, FRACTION, GROWING, NONNEGATIVE, SHRINKING
 
 SHAPE = (4, 6)
 REFUSED = (TypeError, ValueError)

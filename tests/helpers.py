@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from optcore import reference
-from optcore._settings import FLAG, FRACTION, _condition
-from optcore._specs import RULES
+from optcore.rules import RULES
+from optcore.rules.settings import FLAG, FRACTION, _condition
 
 # Around the widths of the vectors (4, 8, 16 floats), the head before alignment, the unrolled body, the chunk (4096).
 SIZES = st.one_of(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import optcore as oc
 from bad_arrays import CLASSES, good_arrays, misaligned, read_only, strided
 from helpers import assert_same_bits, reference_step
-from optcore._specs import RULES
+from optcore.rules import RULES
 
 NAMES = sorted(RULES)
 MEANT = sorted(CLASSES)

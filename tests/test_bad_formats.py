@@ -8,7 +8,7 @@ import pytest
 import optcore as oc
 from bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, good_arrays, read_only, refuse
 from helpers import assert_same_bits
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
 from test_bad_input import contents, refuse_by
 
 NAMES = sorted(RULES)

@@ -28,9 +28,9 @@ from bad_arrays import (
     refuse,
 )
 from helpers import assert_same_bits, reference_step
-from optcore import _threads
-from optcore._settings import FLAG
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
+from optcore.rules.settings import FLAG
+from optcore.step import threads as _threads
 
 N = 24
 NAMES = sorted(RULES)

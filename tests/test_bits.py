@@ -20,7 +20,7 @@ from helpers import (
     scalars,
     settings_for,
 )
-from optcore._specs import RULES
+from optcore.rules import RULES
 
 KINDS = st.sampled_from(["normal", "normal", "tiny", "huge", "mixed"])
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import optcore as oc
-from optcore import _bench
-from optcore._cli import main
+from optcore.cli import bench as _bench
+from optcore.cli import main
 
 
 def call(capsys, *arguments):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from optcore._specs import FAMILIES, RULES
 from optcore.racing import RACERS
+from optcore.rules import FAMILIES, RULES
 from optcore.surfaces import SURFACES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

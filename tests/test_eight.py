@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import kernel_step, placed, random_arrays
-from optcore import _formats, reference
-from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE
+from optcore import formats as _formats
+from optcore import reference
+from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
 BLOCK = 256

@@ -17,7 +17,7 @@ import pytest
 import optcore as oc
 from helpers import assert_same_bits, random_arrays, reference_step
 from optcore import _dispatch, _kernels
-from optcore._specs import RULES
+from optcore.rules import RULES
 from processes import STEPS, run, value_of
 
 USABLE = _dispatch.available()

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import OFFSETS, SIZES, assert_same_bits, placed, random_arrays, scalars, settings_for
-from optcore import _arrays, _formats, reference
-from optcore._specs import FAMILIES, RULES
+from optcore import formats as _formats
+from optcore import reference
+from optcore.rules import FAMILIES, RULES
+from optcore.step import arrays as _arrays
 
 GRADIENTS = st.sampled_from(_arrays.GRADIENT)
 # First elements of a shard: none, a few, and around the multiple of 2^32 at which the noise takes in its number.

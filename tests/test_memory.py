@@ -20,7 +20,7 @@ import pytest
 
 import optcore as oc
 from optcore import _dispatch
-from optcore._specs import RULES
+from optcore.rules import RULES
 
 PAGE = mmap.PAGESIZE
 FLOATS = PAGE // 4                          # elements in a page

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optcore import _formats, reference
+from optcore import formats as _formats
+from optcore import reference
 
 BITS = {"bfloat16": 16, "8 bits": 20}
 MULTIPLIERS = 1, 1, 0x85EBCA6B, 0xC2B2AE35              # of the four arrays with noise

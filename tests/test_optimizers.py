@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import optcore as oc
 from helpers import assert_same_bits
 from optcore import reference
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
 
 VARIATIONS = [
     ("SGD", {}), ("SGD", {"momentum": 0.9}), ("SGD", {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1}),

@@ -10,7 +10,7 @@ import optcore as oc
 from bounded import U32, Bounded, bounded_step
 from helpers import random_arrays, scalars, settings_for
 from optcore import reference
-from optcore._specs import RULES
+from optcore.rules import RULES
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import assert_same_bits, random_arrays
-from optcore import _formats, reference
-from optcore._specs import FAMILIES, RULES
+from optcore import formats as _formats
+from optcore import reference
+from optcore.rules import FAMILIES, RULES
 from test_stages import compare
 
 NAMES = sorted(FAMILIES)

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import optcore as oc
-from optcore import _threads
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
+from optcore.step import threads as _threads
 
 PATIENCE = 60                               # seconds until a child counts as hung; a busy machine needs a few
 ABOVE = 16384 + 4321                        # elements; from 16384 on a walk enters OpenMP

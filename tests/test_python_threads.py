@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import optcore as oc
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 
 PATIENCE = 60                               # seconds until a thread counts as hung; a busy machine needs a few
 ABOVE = 16384 + 4321                        # elements; from 16384 on a walk enters OpenMP

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import optcore as oc
 from bounded import U64
 from helpers import assert_same_bits
-from optcore import _scalars, reference
-from optcore._specs import RULES
+from optcore import reference
+from optcore.rules import RULES
+from optcore.rules import scalars as _scalars
 from test_torch_oracle import torch_trajectory
 
 BETA = st.one_of(st.just(0.0), st.floats(0.0, 1.0, exclude_max=True))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import optcore as oc
 from bad_arrays import CLASSES, good_arrays, numbers_of, of_class, refuse
 from helpers import RULE_NAMES, assert_same_bits, random_arrays, reference_step, settings_for
-from optcore._settings import FLAG
-from optcore._specs import RULES
+from optcore.rules import RULES
+from optcore.rules.settings import FLAG
 from optcore.schedules import constant, cosine, exponential, one_cycle, warmup
 from test_bad_input import build, refuse_by, same_from_here
 from test_optimizers import ReferenceLoop, each_variation, tensors

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from helpers import SIZES, assert_same_bits
-from optcore import _arrays, reference
+from optcore import reference
+from optcore.step import arrays as _arrays
 from test_formats import stored
 from test_optimizers import each_variation, tensors
 

@@ -13,7 +13,7 @@ import pytest
 import optcore as oc
 import optcore.torch
 from optcore import _dispatch, _kernels, functional, optimizers, racing, reference, schedules
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,7 +58,7 @@ def test_public_names_are_documented():
             assert part in text, (name, part)
 
 
-@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc._arrays,
+@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc.step.arrays,
                                     oc.accumulate, oc.check, oc.search, oc.surfaces, racing, optcore.torch,
                                     optcore.torch._backward],
                          ids=lambda m: m.__name__)

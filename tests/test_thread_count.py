@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import _threads
+from optcore.step import threads as _threads
 from processes import STEPS, run, value_of
 
 INFO = "import optcore as oc; i = oc.build_info(); print((i['threads'], i['threads_from']))"
@@ -86,7 +86,7 @@ import os, sys
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 import optcore as oc
-from optcore._threads import _affinity, _cgroup_cpus
+from optcore.step.threads import _affinity, _cgroup_cpus
 print((oc.get_num_threads(), oc.build_info()["threads_from"], _affinity(), _cgroup_cpus() < _affinity()))
 """
     threads, source, cpus, quota_binds = value_of(code)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import optcore.torch as ot
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 from test_torch_step import give, pair, same_bits
 
 NAMES = sorted(FAMILIES)

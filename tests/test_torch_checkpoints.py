@@ -10,7 +10,7 @@ import torch
 
 import optcore.torch as ot
 from bounded import U32
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 from test_torch_grid import GRID, settings_of
 from test_torch_oracle import bounded_trajectory
 from test_torch_step import give, pair, same_bits

@@ -11,7 +11,7 @@ import torch
 
 import optcore as oc
 import optcore.torch as ot
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 from test_torch_step import same_bits
 
 NAMES = sorted(FAMILIES)

@@ -15,7 +15,7 @@ import torch
 import optcore as oc
 import optcore.torch as ot
 from bounded import U32
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 from test_torch_oracle import bounded_trajectory
 from torch_cases import optim_db
 

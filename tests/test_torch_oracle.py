@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import optcore as oc
 from bounded import U32, U64, Bounded, bounded_step
 from optcore import reference
-from optcore._specs import FAMILIES, RULES
+from optcore.rules import FAMILIES, RULES
 
 STEPS = 25
 LR = st.sampled_from([1e-3, 0.1, 0.01])

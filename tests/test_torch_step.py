@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import optcore as oc
 import optcore.torch as ot
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 
 NAMES = sorted(FAMILIES)
 ORDERS = {

@@ -20,7 +20,7 @@ from torch.optim.optimizer import (
 )
 
 import optcore.torch as ot
-from optcore._specs import FAMILIES
+from optcore.rules import FAMILIES
 from torch_cases import OptimizerErrorEnum, optim_db
 
 INFOS = [info for info in optim_db if info.optim_cls.__name__ in FAMILIES]

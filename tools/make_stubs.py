@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from optcore._settings import FLAG
-from optcore._specs import FAMILIES, RULES, Family
+from optcore.rules import FAMILIES, RULES, Family
+from optcore.rules.settings import FLAG
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "optcore"
 NUMBER = "float | Callable[[int], float]"      # a setting as it is, or as a function of the step
@@ -51,7 +51,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from optcore._specs import Family
+from optcore.rules import Family
 """, exported(["Optimizer", *FAMILIES]), """class Optimizer:
     family: ClassVar[Family]
     defaults: dict[str, Any]

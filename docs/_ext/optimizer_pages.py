@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from optcore import race
-from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family, Rule
+from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE, Family, Rule
 
 DOCS = Path(__file__).resolve().parent.parent
 ADVICE = tomllib.loads((DOCS / "optimizers.toml").read_text())

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from optcore import _dispatch  # first: it chooses the build that the other modules import
 from optcore import functional, reference, schedules
-from optcore._arrays import state_array
+from optcore.step.arrays import state_array
 from optcore._info import build_info
 from optcore.accumulate import GradientAccumulator
 from optcore.check import check_grad
-from optcore._threads import get_num_threads, set_num_threads
+from optcore.step.threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
 from optcore.search import ES, SPSA, RandomSearch

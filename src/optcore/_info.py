@@ -4,7 +4,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from optcore import _dispatch, _kernels, _threads
+from optcore import _dispatch, _kernels
+from optcore.step import threads as _threads
 
 
 def build_info() -> dict[str, Any]:

@@ -23,21 +23,21 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore._buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of, same_shape
-from optcore._codecs cimport BFLOAT16, FLOAT32, INT8, Format, bfloat16, eight, noise_of, state_t, width
-from optcore._eight cimport BLOCK8, blocks8
-from optcore._engine cimport LINE, walk
-from optcore._exchange cimport Exchange, borrow, exchange_of, same_layout
-from optcore._loops cimport span
-from optcore._noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, perturb_share
-from optcore._pace cimport Pace, choose, learn
-from optcore._platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
+from optcore.kernels.buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of, same_shape
+from optcore.kernels.bits16 cimport BFLOAT16, FLOAT32, INT8, Format, bfloat16, eight, noise_of, state_t, width
+from optcore.kernels.block8 cimport BLOCK8, blocks8
+from optcore.kernels.engine cimport LINE, walk
+from optcore.kernels.dlpack cimport Exchange, borrow, exchange_of, same_layout
+from optcore.kernels.loops cimport span
+from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, perturb_share
+from optcore.kernels.team cimport Pace, choose, learn
+from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
-from optcore._rules cimport nonnegative, rule_t, slots
-from optcore._sums cimport BLOCK, blocks_of, pairwise, squares
-from optcore._tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor, span_fn
-from optcore._vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
-from optcore._vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
+from optcore.kernels.rules cimport nonnegative, rule_t, slots
+from optcore.kernels.sums cimport BLOCK, blocks_of, pairwise, squares
+from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor, span_fn
+from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
+from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
 
 cdef enum:
     MAX_RULES = 64
@@ -307,9 +307,9 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             PyBuffer_Release(&held[k])
     return good
 
-include "_plan.pxi"
-include "_vectors.pxi"
-include "_noise.pxi"
+include "kernels/plan.pxi"
+include "kernels/vectors.pxi"
+include "kernels/search_noise.pxi"
 
 # ---------------------------------------------------------------------------------------------- the machine
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optcore._specs import Rule
+from optcore.rules import Rule
 
 EXTRAS = ("rounding='stochastic', clip_value=None, compensation=None, copy=None, average=None, average_weight=0.0")
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from optcore import _arrays, _kernels, _threads
-from optcore._arrays import Array
-from optcore._settings import explain
-from optcore._specs import RULES
+from optcore import _kernels
+from optcore.rules import RULES
+from optcore.rules.settings import explain
+from optcore.step import arrays as _arrays
+from optcore.step import threads as _threads
+from optcore.step.arrays import Array
 
 _RULE = RULES["accumulate"]
 

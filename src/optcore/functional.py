@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optcore import _arrays, _kernels, _make, _threads
-from optcore._settings import CLIP_VALUE, FRACTION, Setting, explain, whole
-from optcore._specs import RULES, Rule
+from optcore import _kernels, _make
+from optcore.rules import RULES, Rule
+from optcore.rules.settings import CLIP_VALUE, FRACTION, Setting, explain, whole
+from optcore.step import arrays as _arrays
+from optcore.step import threads as _threads
 
 __all__ = list(RULES)
 

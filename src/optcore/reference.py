@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from optcore import _make
-from optcore._formats import (
+from optcore.formats import (
     BLOCK,
     blocks,
     decode,
@@ -25,7 +25,7 @@ from optcore._formats import (
     split_bfloat16,
     to_bfloat16,
 )
-from optcore._specs import RULES, Rule
+from optcore.rules import RULES, Rule
 
 __all__ = list(RULES)
 

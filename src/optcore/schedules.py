@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from math import cos, pi
 from typing import Any
 
-from optcore._settings import NONNEGATIVE, Setting, number, whole
+from optcore.rules.settings import NONNEGATIVE, Setting, number, whole
 
 __all__ = ["constant", "cosine", "exponential", "one_cycle", "piecewise", "warmup"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from optcore._settings import whole
 from optcore.check._line import RATIO, SAFETY, Line
 from optcore.check._points import Block, Points, Vector, length
 from optcore.check._report import BlockResult, Report, Row
+from optcore.rules.settings import whole
 
 __all__ = ["BlockResult", "Report", "Row", "check_grad"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from optcore import _threads
-from optcore._settings import whole
 from optcore.minimizers import vectors
 from optcore.minimizers._bfgs import BFGS
 from optcore.minimizers._lbfgs import LBFGS
 from optcore.minimizers._newton import Newton, NewtonCG
 from optcore.minimizers.vectors import Vector
+from optcore.rules.settings import whole
+from optcore.step import threads as _threads
 
 
 @dataclass(frozen=True)

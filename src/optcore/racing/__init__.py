@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optcore._settings import whole
 from optcore.racing._own import chosen
 from optcore.racing._racers import DEFAULT, RACERS, line_up
 from optcore.racing._run import Track, run
+from optcore.rules.settings import whole
 from optcore.surfaces import Surface
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import inspect
 
 import torch.optim
 
-from optcore._specs import FAMILIES, Family
+from optcore.rules import FAMILIES, Family
 from optcore.torch._backward import step_in_backward
 from optcore.torch._lbfgs import LBFGS
 from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer

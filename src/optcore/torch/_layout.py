@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from optcore import _kernels
-from optcore._optimizer import BESIDE, beside
-from optcore._scalars import asgd_eta_mu, nadam_mu_product
-from optcore._specs import RULES, Family, Rule
-from optcore._walks import Walk
+from optcore.optimizers.base import BESIDE, beside
+from optcore.rules import RULES, Family, Rule
+from optcore.rules.scalars import asgd_eta_mu, nadam_mu_product
+from optcore.step.share import Walk
 from optcore.torch import _tensors
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from optcore._settings import POSITIVE, Setting, explain
 from optcore.minimizers.minimizer import Minimizer
+from optcore.rules.settings import POSITIVE, Setting, explain
 
 LR = Setting("lr", 1.0, POSITIVE, "", scheduled=False)
 

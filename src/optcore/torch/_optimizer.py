@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore import _threads
-from optcore._formats import decode8
-from optcore._optimizer import AVERAGE, MAX_NORM, NONFINITE, ROUNDING, SMALL, formats
-from optcore._settings import CLIP_VALUE, MOMENTUM, explain, number, whole
-from optcore._specs import FAMILIES, RULES, SENSITIVE_STATE, Family
-from optcore._walks import scaled
+from optcore.formats import decode8
+from optcore.optimizers.base import AVERAGE, MAX_NORM, NONFINITE, ROUNDING, SMALL, formats
+from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE, Family
+from optcore.rules.settings import CLIP_VALUE, MOMENTUM, explain, number, whole
+from optcore.step import threads as _threads
+from optcore.step.share import scaled
 from optcore.torch import _tensors
 from optcore.torch._layout import Copies, Layout
 

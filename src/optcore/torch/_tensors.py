@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore import _arrays
+from optcore.step import arrays as _arrays
 
 PARAMETER = tuple(getattr(torch, form) for form in _arrays.PARAMETER)
 UNDER_MASTER = (*PARAMETER, torch.float16)              # what may be a rounded copy of what is stepped

@@ -188,7 +188,7 @@ def _bar(done: float, what: str) -> None:
 
 
 def _bench(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from optcore import _bench
+    from optcore.cli import bench as _bench
 
     if not 0 < args.seconds < float("inf"):
         raise ValueError(f"--seconds {args.seconds:g}: it must be above 0")

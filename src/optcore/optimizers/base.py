@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from optcore import _arrays, _threads
-from optcore._arrays import Array
-from optcore._formats import decode
-from optcore._saved import Saved
-from optcore._settings import CLIP_VALUE, FRACTION, NONNEGATIVE, POSITIVE, Setting, explain, number, whole
-from optcore._specs import RULES, SENSITIVE_STATE, Family, Rule
-from optcore._walks import Walk, scaled
+from optcore.formats import decode
+from optcore.optimizers.saved import Saved
+from optcore.rules import RULES, SENSITIVE_STATE, Family, Rule
+from optcore.rules.settings import CLIP_VALUE, FRACTION, NONNEGATIVE, POSITIVE, Setting, explain, number, whole
+from optcore.step import arrays as _arrays
+from optcore.step import threads as _threads
+from optcore.step.arrays import Array
+from optcore.step.share import Walk, scaled
 
 NONFINITE = ("propagate", "skip", "raise")
 ROUNDING = ("stochastic", "nearest", "kahan", "master")

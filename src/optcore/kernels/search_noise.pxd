@@ -15,8 +15,8 @@
 from libc.math cimport sqrtf
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
-from optcore._codecs cimport as_bits, as_float
-from optcore._philox cimport philox
+from optcore.kernels.bits16 cimport as_bits, as_float
+from optcore.kernels.philox cimport philox
 
 cdef enum Kind:
     GAUSSIAN = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from optcore import _kernels
-from optcore._specs import RULES, Rule
+from optcore.rules import RULES, Rule
 
 Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else Plan.step takes of a block
 

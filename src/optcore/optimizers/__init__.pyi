@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from optcore._specs import Family
+from optcore.rules import Family
 
 __all__ = [
     "Optimizer",

@@ -6,10 +6,10 @@
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from optcore._codecs cimport (BFLOAT16, as_bits, as_float, copy_nearest, decode, noise_at, share, store, bfloat16,
+from optcore.kernels.bits16 cimport (BFLOAT16, as_bits, as_float, copy_nearest, decode, noise_at, share, store, bfloat16,
                               to_bfloat16)
-from optcore._philox cimport philox_halves
-from optcore._tensor cimport STOCHASTIC, Tensor
+from optcore.kernels.philox cimport philox_halves
+from optcore.kernels.tensor cimport STOCHASTIC, Tensor
 
 cdef enum:
     SCRATCH = 1024          # elements decoded at a time: with all of a rule's arrays 20 KiB, half a first cache

@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optcore import _arrays, _kernels, _threads
-from optcore._arrays import Array
-from optcore._noise import KINDS
-from optcore._settings import FLOAT32_MAX, LR, POSITIVE, Setting, number, whole
+from optcore import _kernels
+from optcore.rules.settings import FLOAT32_MAX, LR, POSITIVE, Setting, number, whole
+from optcore.search.noise import KINDS
+from optcore.step import arrays as _arrays
+from optcore.step import threads as _threads
+from optcore.step.arrays import Array
 
 __all__ = ["ES", "SPSA", "RandomSearch"]
 

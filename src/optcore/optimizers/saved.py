@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from optcore import _arrays, _files
-from optcore._arrays import Array
-from optcore._settings import whole
-from optcore._specs import Family
-from optcore._walks import Walk
+from optcore import _files
+from optcore.rules import Family
+from optcore.rules.settings import whole
+from optcore.step import arrays as _arrays
+from optcore.step.arrays import Array
+from optcore.step.share import Walk
 
 
 class Saved:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from optcore import _kernels
-from optcore._formats import decode8
-from optcore._optimizer import Optimizer
-from optcore._specs import FAMILIES, RULES, Family
+from optcore.formats import decode8
+from optcore.optimizers.base import Optimizer
+from optcore.rules import FAMILIES, RULES, Family
 
 
 class _Lookahead(Optimizer):

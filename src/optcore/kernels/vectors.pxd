@@ -15,8 +15,8 @@
 
 from libc.math cimport fabs
 
-from optcore._platform cimport prefetch
-from optcore._sums cimport BLOCK, LANES, pairwise
+from optcore.kernels.platform cimport prefetch
+from optcore.kernels.sums cimport BLOCK, LANES, pairwise
 
 cdef enum:
     MAX_VECTORS = 7

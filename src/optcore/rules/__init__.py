@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optcore import _scalars
-from optcore._settings import (
+from optcore.rules import scalars as _scalars
+from optcore.rules.settings import (
     ALPHA,
     BETA1,
     BETA2,

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from optcore import _kernels, _threads
+from optcore import _kernels
 from optcore.optimizers import Adam
+from optcore.step import threads as _threads
 
 SIZES = {"4 Ki": 1 << 12, "1 Mi": 1 << 20, "16 Mi": 1 << 24}
 BYTES = 7 * 4           # an element of Adam's step: reads p, g, m, v; writes p, m, v

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from optcore._codecs cimport Format, Noise
+from optcore.kernels.bits16 cimport Format, Noise
 
 cdef enum:
     MAX_SLOTS = 3

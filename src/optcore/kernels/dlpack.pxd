@@ -9,7 +9,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from optcore._buffers cimport BF16, F16, F32, I8
+from optcore.kernels.buffers cimport BF16, F16, F32, I8
 
 cdef enum:
     CPU = 1                     # kDLCPU

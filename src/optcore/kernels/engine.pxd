@@ -20,10 +20,10 @@
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from optcore._codecs cimport FLOAT32, INT8, decode, encode, width
-from optcore._eight cimport BLOCK8, decode_blocks, encode_blocks
-from optcore._stages cimport SCRATCH, aside, read_parameters, write_parameters
-from optcore._tensor cimport MAX_SLOTS, Tensor
+from optcore.kernels.bits16 cimport FLOAT32, INT8, decode, encode, width
+from optcore.kernels.block8 cimport BLOCK8, decode_blocks, encode_blocks
+from optcore.kernels.stages cimport SCRATCH, aside, read_parameters, write_parameters
+from optcore.kernels.tensor cimport MAX_SLOTS, Tensor
 
 cdef enum:
     LINE = 64               # bytes in a cache line

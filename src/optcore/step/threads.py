@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from optcore import _kernels
-from optcore._settings import whole
+from optcore.rules.settings import whole
 
 # More threads than this gain nothing on any machine and could exhaust what the system grants a process,
 # which OpenMP answers by ending the process.

@@ -5,9 +5,9 @@
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
-from optcore._codecs cimport BFLOAT16, FLOAT16, FLOAT32, INT8, Format
-from optcore._eight cimport BLOCK8, blocks8
-from optcore._platform cimport LITTLE_ENDIAN
+from optcore.kernels.bits16 cimport BFLOAT16, FLOAT16, FLOAT32, INT8, Format
+from optcore.kernels.block8 cimport BLOCK8, blocks8
+from optcore.kernels.platform cimport LITTLE_ENDIAN
 
 cdef enum Formats:          # sets of formats
     F32 = 1

@@ -8,10 +8,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from optcore._codecs cimport as_bits, as_float, bfloat16, eight, load, noise_at, share, state_t, store
-from optcore._eight cimport BLOCK8, encode8, top_of, unit_of, unpack8, value8
-from optcore._rules cimport rule_t, slots, nonnegative, update
-from optcore._tensor cimport MAX_SLOTS, PRELUDE, Tensor
+from optcore.kernels.bits16 cimport as_bits, as_float, bfloat16, eight, load, noise_at, share, state_t, store
+from optcore.kernels.block8 cimport BLOCK8, encode8, top_of, unit_of, unpack8, value8
+from optcore.kernels.rules cimport rule_t, slots, nonnegative, update
+from optcore.kernels.tensor cimport MAX_SLOTS, PRELUDE, Tensor
 
 
 cdef inline float prelude(const float* scalars, float clip, float* w, float g) noexcept nogil:

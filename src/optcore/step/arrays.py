@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optcore._formats import BLOCK, blocks, decode, encode8, nearest_bfloat16
+from optcore.formats import BLOCK, blocks, decode, encode8, nearest_bfloat16
 
 Array = npt.NDArray[Any]
 

@@ -5,8 +5,8 @@
 # added in halves, and the blocks of all tensors, in their order, pairwise. Threads only share out the blocks.
 # The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
 
-from optcore._codecs cimport FLOAT32, decode, width
-from optcore._tensor cimport Tensor
+from optcore.kernels.bits16 cimport FLOAT32, decode, width
+from optcore.kernels.tensor cimport Tensor
 
 cdef enum:
     BLOCK = 1024

@@ -21,7 +21,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from optcore._codecs cimport Noise, as_bits, as_float, noise_at, share
+from optcore.kernels.bits16 cimport Noise, as_bits, as_float, noise_at, share
 
 cdef enum:
     BLOCK8 = 256
