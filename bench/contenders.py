@@ -81,7 +81,7 @@ def optimizer(data: Data) -> Callable[[], None]:
         opt = oc.SGD(data.p, lr=LR, momentum=MOMENTUM)
     else:
         opt = oc.RMSprop(data.p, lr=LR, alpha=ALPHA, eps=EPS)
-    for entry, *state in zip(opt._state, *data.state, strict=True):
+    for entry, *state in zip(opt._layout.state, *data.state, strict=True):
         entry.update(zip(STATE[data.rule], state, strict=True))
     step, grads = opt.step, data.g
 

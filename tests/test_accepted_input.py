@@ -98,7 +98,7 @@ def test_classes_update_the_memory_they_are_given(name, kind):
     for x, b in zip(ours, want, strict=True):
         assert_same_bits(values(x), b)
     for opt in (by_list, by_name, alone):
-        for a, b in zip(opt._params, want, strict=False):
+        for a, b in zip(opt._layout.params, want, strict=False):
             assert_same_bits(a, b)
 
 

@@ -122,7 +122,7 @@ def build(name, named=False, seed=0):
 
 def contents(opt):
     """Everything of an optimizer that can be seen, as comparable values."""
-    arrays = [*opt._params, *(a for s in opt.state for a in s.values() if isinstance(a, np.ndarray))]
+    arrays = [*opt._layout.params, *(a for s in opt.state for a in s.values() if isinstance(a, np.ndarray))]
     groups = [{k: repr(v) for k, v in g.items() if k != "params"} for g in opt.param_groups]
     return [a.tobytes() for a in arrays], [(list(s), s["step"]) for s in opt.state], groups, repr(opt)
 
@@ -156,7 +156,7 @@ def test_classes_refuse_bad_gradients(name, stepped):
             opt.step(grads)
             twin.step(grads)
         key, second = "ab" if named else (0, 1)
-        p, other = opt._params[:2]
+        p, other = opt._layout.params[:2]
         bad = [make(grads[key]) for make in (BAD | BAD_SHAPE).values()]
         bad += [p, p.ravel()[:0], other]
         bad += [a for a in opt.state[0].values() if isinstance(a, np.ndarray)]
@@ -242,7 +242,7 @@ def test_classes_refuse_bad_settings(name, data):
         _, bad = of_class(kind, s.name, data.draw(bad_numbers(s)))
         key, later = of_class(kind, s.name,
                               data.draw(bad_numbers(s).filter(lambda x: isinstance(x, (int, float, str)))))
-        refuse(s.name, [], kind, opt._params, **{**chosen, key: bad})
+        refuse(s.name, [], kind, opt._layout.params, **{**chosen, key: bad})
         before = group[key]
         group[key] = later
         refuse_by(opt, s.name, grads, opt.step, grads)

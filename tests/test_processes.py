@@ -54,7 +54,7 @@ def model(family, seed=0):
 
 def bits(opt):
     """All that a step may change."""
-    return digest([*opt._params, *(a for s in opt.state for k, a in s.items() if k != "step")]), [
+    return digest([*opt._layout.params, *(a for s in opt.state for k, a in s.items() if k != "step")]), [
         s["step"] for s in opt.state]
 
 

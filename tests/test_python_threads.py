@@ -27,7 +27,7 @@ def model(family, seed=0):
 
 def contents(opt):
     """All that a step may change."""
-    return [s["step"] for s in opt.state], [a.tobytes() for a in opt._params], [
+    return [s["step"] for s in opt.state], [a.tobytes() for a in opt._layout.params], [
         a.tobytes() for s in opt.state for a in s.values() if isinstance(a, np.ndarray)]
 
 

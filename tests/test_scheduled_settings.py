@@ -145,7 +145,7 @@ def test_classes_refuse_a_bad_value_when_its_step_comes(name, bad, taken, data):
     for word in (setting, f"at step {taken + 1}"):
         refuse_by(opt, word, grads, opt.step, grads)
     if taken == 0:
-        refuse(setting, [], kind, opt._params, **{**chosen, key: made})
+        refuse(setting, [], kind, opt._layout.params, **{**chosen, key: made})
     opt.param_groups[0][key] = before
     same_from_here(opt, twin, grads)
 

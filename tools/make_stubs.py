@@ -1,20 +1,45 @@
-"""Writes the type stubs of the modules that are made from the table: python tools/make_stubs.py
+"""Writes the type stubs of the modules that are made from the tables: python tools/make_stubs.py
 
-functional.pyi, reference.pyi, optimizers.pyi and torch/__init__.pyi say for type checkers and editors what the table
-says at run time (for the last, torch's own signatures, so torch must be there). They are committed; a test fails when
-they are not what this writes.
+functional.pyi, reference.pyi, optimizers/__init__.pyi and torch/__init__.pyi say for type checkers and editors what
+rules/ and step/options.py say at run time (for the last, torch's own signatures, so torch must be there). They are
+committed; a test fails when they are not what this writes.
 """
 from __future__ import annotations
 
 import inspect
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 from optcore.rules import FAMILIES, RULES, Family
 from optcore.rules.settings import FLAG
+from optcore.step.options import CLASS, FUNCTION, NUMBER, STEP, TORCH, options
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "optcore"
-NUMBER = "float | Callable[[int], float]"      # a setting as it is, or as a function of the step
-NOTE = "# Written by tools/make_stubs.py from the table in _specs.py; change it there.\n"
+NOTE = "# Written by tools/make_stubs.py from the tables in rules/ and step/options.py; change it there.\n"
+ALIAS = f"_Number: TypeAlias = {NUMBER}       # a setting as it is, or as a function of the step\n"
+
+
+def filled(words: Iterable[str], indent: str) -> str:
+    """Words with commas between them, in lines of at most 120 characters; no word is broken."""
+    text = ", ".join(w.replace(" ", "\0") for w in words)
+    lines = textwrap.wrap(text, 119, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+                          break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
+
+
+def define(name: str, arguments: Iterable[str], result: str = "None", indent: str = "") -> str:
+    return f"{indent}def {name}(\n{filled(arguments, indent + '    ')},\n{indent}) -> {result}: ...\n"
+
+
+def given(place: str, array: str = "Any") -> list[str]:
+    """The options of a place, as arguments."""
+    return [f"{name}: {o.kind.replace('Array', array).replace(NUMBER, '_Number')} = {o.default!r}"
+            for name, o in options(place).items()]
+
+
+def exported(names: Iterable[str]) -> str:
+    return "__all__ = [\n" + filled((f'"{n}"' for n in names), "    ") + ",\n]\n"
 
 
 def kind(family: Family, name: str) -> str:
@@ -22,26 +47,16 @@ def kind(family: Family, name: str) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, tuple):
-        members = [NUMBER] * len(value)
-        return f"tuple[{', '.join(members)}]" if len(members) < 3 else (
-            "tuple[\n" + "".join(f"            {x},\n" for x in members) + "        ]")
-    return "float" if name in family.fill.values() else NUMBER
+        return f"tuple[{', '.join(['_Number'] * len(value))}]"
+    return "float" if name in family.fill.values() else "_Number"
 
 
-def exported(names: list[str]) -> str:
-    return "__all__ = [\n" + "".join(f'    "{n}",\n' for n in names) + "]\n"
-
-
-def functions(array: str, header: str) -> str:
-    lines = [NOTE + header, exported(list(RULES))]
+def functions(array: str, imports: str) -> str:
+    lines = [NOTE + "from collections.abc import Callable\n" + imports, ALIAS, exported(RULES)]
     for rule in RULES.values():
-        settings = "".join(f"    {s.name}: {'bool' if s.domain == FLAG else NUMBER} = {s.default!r},\n"
-                           for s in rule.all_settings)
-        lines.append(f"def {rule.name}(\n    {', '.join(f'{a}: {array}' for a in rule.arrays)}, *,\n"
-                     f"    step: int,\n{settings}    num_threads: int | None = None,\n    seed: int = 0,\n"
-                     "    offset: int = 0,\n    rounding: str = 'stochastic',\n    clip_value: float | None = None,\n"
-                     f"    compensation: {array} | None = None,\n    copy: {array} | None = None,\n"
-                     f"    average: {array} | None = None,\n    average_weight: float = 0.0,\n) -> None: ...\n")
+        settings = [f"{s.name}: {'bool' if s.domain == FLAG else '_Number'} = {s.default!r}" for s in rule.all_settings]
+        arrays = [f"{a}: {array}" for a in rule.arrays]
+        lines.append(define(rule.name, [*arrays, "*", "step: int", *settings, *given(FUNCTION, array)]))
     return "\n".join(lines)
 
 
@@ -49,26 +64,22 @@ def classes() -> str:
     lines = [NOTE + """import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from optcore.rules import Family
-""", exported(["Optimizer", *FAMILIES]), """class Optimizer:
+""", ALIAS, exported(["Optimizer", *FAMILIES]), """class Optimizer:
     family: ClassVar[Family]
     defaults: dict[str, Any]
     param_groups: list[dict[str, Any]]
-    @property
-    def state(self) -> tuple[Mapping[str, Any], ...]: ...
-    def add_param_group(self, group: Mapping[str, Any]) -> None: ...
     nonfinite: str
     skipped: int
     grad_norm: float | None
-    def step(
-        self, grads: Any, *, num_threads: int | None = None, max_norm: float | None = None,
-        clip_value: float | None = None, grad_scale: float | None = None, zero_grads: bool = False,
-        undoable: bool = False,
-    ) -> None: ...
+    @property
+    def state(self) -> tuple[Mapping[str, Any], ...]: ...
     @property
     def averages(self) -> Any: ...
+    def add_param_group(self, group: Mapping[str, Any]) -> None: ...
+""" + define("step", ["self", "grads: Any", "*", *given(STEP)], indent="    ") + """\
     def undo(self) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None: ...
@@ -76,22 +87,18 @@ from optcore.rules import Family
     def load(self, path: str | os.PathLike[str]) -> None: ...
 """]
     for family in FAMILIES.values():
-        settings = "".join(f"        {k}: {kind(family, k)} = {v!r},\n" for k, v in family.settings.items())
-        lines.append(f"class {family.name}(Optimizer):\n    def __init__(\n        self,\n        params: Any,\n"
-                     f"{settings}        *,\n        state_dtype: str | Mapping[str, str] = 'float32',\n"
-                     "        seed: int = 0,\n        nonfinite: str = 'propagate',\n"
-                     f"        rounding: str = 'stochastic',\n        average: {NUMBER} | None = None,\n"
-                     "    ) -> None: ...")
-        if family.name == "NesterovClassical":
-            lines.append("    def lookahead(self) -> AbstractContextManager[None]: ...")
-        lines.append("")
+        settings = [f"{k}: {kind(family, k)} = {v!r}" for k, v in family.settings.items()]
+        text = f"class {family.name}(Optimizer):\n" + define(
+            "__init__", ["self", "params: Any", *settings, "*", *given(CLASS)], indent="    ")
+        lines.append(text + ("    def lookahead(self) -> AbstractContextManager[None]: ...\n" if family.ahead else ""))
     return "\n".join(lines)
 
 
 def torch_classes() -> str:
     import optcore.torch
 
-    lines = [NOTE + """from typing import Any
+    lines = [NOTE + """from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch.optim
 
@@ -99,29 +106,32 @@ from optcore.torch._backward import step_in_backward as step_in_backward
 from optcore.torch._lbfgs import LBFGS as LBFGS
 from optcore.torch._optimizer import FusedOptimizer as FusedOptimizer
 from optcore.torch._optimizer import LookaheadOptimizer, TabledOptimizer
-""", exported(optcore.torch.__all__)]
+""", ALIAS, exported(optcore.torch.__all__)]
+    ours = options(TORCH)
     for family in FAMILIES.values():
         made = getattr(optcore.torch, family.name)
         arguments, starred = ["self", "params: Any"], False
         for x in list(inspect.signature(made).parameters.values())[1:]:
+            if x.name in ours:
+                continue
             if x.kind is x.KEYWORD_ONLY and not starred:
                 arguments.append("*")
                 starred = True
             arguments.append(f"{x.name}: Any = {x.default!r}")
         bases = ", ".join(base.__name__ if base.__module__ == "optcore.torch._optimizer" else made.rival
                           for base in made.__bases__)
-        lines.append(f"class {family.name}({bases}):\n    def __init__(\n"
-                     + "".join(f"        {a},\n" for a in arguments) + "    ) -> None: ...\n")
+        lines.append(f"class {family.name}({bases}):\n" + define(
+            "__init__", [*arguments, *([] if starred else ["*"]), *given(TORCH)], indent="    "))
     return "\n".join(lines)
 
 
 def texts() -> dict[str, str]:
     """The stubs by file name."""
     return {
-        "functional.pyi": functions("Any", "from collections.abc import Callable\nfrom typing import Any\n"),
-        "reference.pyi": functions("NDArray[Any]", "from collections.abc import Callable\nfrom typing import Any\n\n"
+        "functional.pyi": functions("Any", "from typing import Any, TypeAlias\n"),
+        "reference.pyi": functions("NDArray[Any]", "from typing import Any, TypeAlias\n\n"
                                    "from numpy.typing import NDArray\n"),
-        "optimizers.pyi": classes(),
+        "optimizers/__init__.pyi": classes(),
         "torch/__init__.pyi": torch_classes(),
     }
 

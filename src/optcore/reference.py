@@ -12,20 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from optcore import _make
-from optcore.formats import (
-    BLOCK,
-    blocks,
-    decode,
-    decode8,
-    encode8,
-    nearest_bfloat16,
-    noise,
-    parameter_noise,
-    split_bfloat16,
-    to_bfloat16,
-)
+from optcore.formats import FORMATS, decode, form_of, format_of
+from optcore.formats.rounding import noise, parameter_noise
 from optcore.rules import RULES, Rule
+from optcore.rules.made import Template
+from optcore.step.options import FUNCTION, check
+from optcore.step.signatures import function
 
 __all__ = list(RULES)
 
@@ -247,76 +239,78 @@ def sum_of_squares(arrays: list[Any]) -> float:
 # ------------------------------------------------------------------------------------------- public functions
 
 
+CALL = Template("""
+def $name($signature):
+    run($arrays, $scalars, step, seed, offset, $seldom)
+""")
+
+
 def _runner(rule: Rule) -> Callable[..., None]:
     signless = rule.nonnegative or (False,)                 # lookahead's `saved` has no name in torch
 
-    def read(slot: int, a: Any, p: Any) -> Any:
-        return decode8(a, p.size, signless[slot]).reshape(p.shape) if a.dtype == np.uint8 else decode(a)
-
-    def write(slot: int, a: Any, values: Any, seed: int, step: int, offset: int) -> None:
-        flat = np.ascontiguousarray(values).reshape(-1)
-        if a.dtype == np.uint8:
-            count = blocks(flat.size) * BLOCK
-            a[...] = encode8(flat, noise(seed, step, offset, count, slot, 20), signless[slot])
-        elif a.dtype.itemsize == 2:
-            a.view(np.uint16)[...] = to_bfloat16(flat, noise(seed, step, offset, flat.size, slot)).reshape(a.shape)
-        else:
-            a[...] = values
-
-    def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, rounding: str,
+    def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
             clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
-        _check(rule, arrays, {"compensation": compensation, "copy": copy, "average": average}, offset, rounding)
-        p = arrays[0]
-        kind = decode(p).dtype.type
+        _check(rule, arrays, {"compensation": compensation, "copy": copy, "average": average}, offset)
+        check(FUNCTION, {"rounding": rounding, "clip_value": clip_value, "average_weight": average_weight})
+        p, g, *state = arrays
+        wide, n = p.dtype == np.float64, p.size
+        kind: Any = np.float64 if wide else np.float32
+
+        def read(a: Any, nonnegative: bool = False) -> Any:
+            return a if wide and a.dtype == np.float64 else FORMATS[form_of(a)].decode(a, n, nonnegative).reshape(p.shape)
+
+        def write(a: Any, values: Any, slot: int, nonnegative: bool = False, rounded: str = "stochastic") -> None:
+            kept = None if wide else FORMATS[form_of(a)]
+            flat = np.ascontiguousarray(values).reshape(-1)
+            if kept is not None and rounded == "nearest":
+                flat = kept.store(flat)
+            elif kept is not None and kept.quantize is not None:
+                bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits) if slot >= 0 else (
+                    parameter_noise(seed, step, offset, n))
+                flat = kept.quantize(flat, bits, nonnegative)
+            target = a if kept is None else a.view(kept.dtype)
+            target[...] = flat.reshape(a.shape)
+
         with np.errstate(all="ignore"):         # the kernels do not warn either
-            start = decode(p) if compensation is None else decode(p) + decode(compensation)
-            state = (read(slot, a, p) for slot, a in enumerate(arrays[2:]))
-            new, *new_state = new_values(rule.kernel, (start, decode(arrays[1]), *state),
+            start = read(p) if compensation is None else read(p) + read(compensation)
+            new, *new_state = new_values(rule.kernel, (start, read(g), *map(read, state, signless)),
                                          tuple(kind(x) for x in scalars),
                                          kind(np.inf if clip_value is None else clip_value))
-            for slot, (a, values) in enumerate(zip(arrays[2:], new_state, strict=True)):
-                write(slot, a, values, seed, step, offset)
-            flat = np.ascontiguousarray(new).reshape(-1)
-            if p.dtype.itemsize != 2:
-                p[...] = new
-            elif compensation is not None:
-                stored, rest = split_bfloat16(flat, noise(seed, step, offset, p.size, 3))
-                p.view(np.uint16)[...] = stored.reshape(p.shape)
-                compensation.view(np.uint16)[...] = rest.reshape(p.shape)
+            for slot, (a, values, nonnegative) in enumerate(zip(state, new_state, signless, strict=False)):
+                write(a, values, slot, nonnegative)
+            if compensation is None:
+                write(p, new, -1, rounded=rounding)
             else:
-                p.view(np.uint16)[...] = (nearest_bfloat16(flat) if rounding == "nearest" else to_bfloat16(
-                    flat, parameter_noise(seed, step, offset, p.size))).reshape(p.shape)
+                write(p, new, -1, rounded="nearest")
+                lacking = new - read(p)         # beside an infinity or NaN there is none
+                write(compensation, np.where(np.isfinite(lacking), lacking, kind(0)), 3)
             if average is not None:
                 average[...] = average + kind(average_weight) * (new - average)
-            if copy is not None and copy.dtype == np.float16:
-                copy[...] = new
-            elif copy is not None:
-                copy.view(np.uint16)[...] = nearest_bfloat16(flat).reshape(p.shape)
+            if copy is not None:
+                write(copy, new, -1, rounded="nearest")
 
     return run
 
 
-def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int, rounding: str) -> None:
+def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int) -> None:
     p = arrays[0]
-    for k, (name, a) in enumerate([*zip(rule.arrays, arrays, strict=True), *others.items()]):
+    wide = isinstance(p, np.ndarray) and p.dtype == np.float64
+    roles = ["parameter", "gradient", *["state"] * (len(arrays) - 2), *others]
+    for role, (name, a) in zip(roles, [*zip(rule.arrays, arrays, strict=True), *others.items()], strict=True):
         if a is None and name in others:
             continue
-        if not isinstance(a, np.ndarray) or not (a.dtype in (np.float32, np.float64, np.uint16, np.float16, np.uint8)
-                                                 or a.dtype.name == "bfloat16"):
+        kept = format_of(a) if isinstance(a, np.ndarray) else None
+        if not (wide and isinstance(a, np.ndarray) and a.dtype == np.float64
+                or kept is not None and (wide or role in kept.roles)):
             raise TypeError(f"{name}: the reference takes NumPy arrays, all float32 or all float64, bfloat16 (its bits "
                             "as uint16), gradients and copies in float16, state as 8-bit codes")
-        shape = (blocks(p.size) * (BLOCK + 1),) if a.dtype == np.uint8 and 2 <= k < len(arrays) else p.shape
+        shape = p.shape if kept is None else kept.shape(p.shape)
         if a.shape != shape:
             raise ValueError(f"{name} has shape {a.shape}, for {rule.arrays[0]} of {p.shape} {shape} is needed")
-        if a.dtype == np.uint8 and offset % BLOCK:
-            raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {BLOCK}")
-    _make.check_rounding(rounding)
+        if kept is not None and offset % kept.block:
+            raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {kept.block}")
 
-
-_STATEMENT = """\
-run({arrays}, {scalars}, step, seed, offset, rounding, clip_value, compensation, copy, average,
-        average_weight)"""
 
 for _rule in RULES.values():
-    globals()[_rule.name] = _make.function(_rule, "reference", _STATEMENT, {"run": _runner(_rule)})
+    globals()[_rule.name] = function(_rule, "reference", CALL, {"run": _runner(_rule)})
 del _rule

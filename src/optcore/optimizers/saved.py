@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from optcore import _files
+from optcore.formats import FORMATS
+from optcore.optimizers.layout import Layout
 from optcore.rules import Family
 from optcore.rules.settings import whole
 from optcore.step import arrays as _arrays
 from optcore.step.arrays import Array
-from optcore.step.share import Walk
 
 
 class Saved:
@@ -23,52 +24,35 @@ class Saved:
     family: ClassVar[Family]
     defaults: dict[str, Any]
     param_groups: list[dict[str, Any]]
-    _params: list[Array]
-    _names: list[Any] | None
-    _labels: list[str]
-    _steps: list[int]                   # taken by each tensor
-    _state: list[dict[str, Array]]      # its arrays, by torch's names
-    _fresh: set[int]                    # tensors before their first step, with state that begins at a setting
-    _walks: list[Walk]
-    _before: tuple[list[Array], list[Array], list[int]] | None      # what undo() needs
-
-    def _prepare(self, meaning: list[str]) -> None:
-        raise NotImplementedError
+    _layout: Layout
+    _before: Any                        # what undo() needs
 
     def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         raise NotImplementedError
 
-    def _form(self, key: str, p: Array) -> str | None:
-        raise NotImplementedError
-
-    def _settle(self) -> None:
-        """Bring the count of steps of every tensor up to date."""
-        for walk in self._walks:
-            walk.settle()
-            for i, t in zip(walk.members, walk.steps, strict=True):
-                self._steps[i] = t
-
     @property
     def state(self) -> tuple[Mapping[str, Any], ...]:
         """For each parameter its state: "step" and arrays by torch's names. The arrays may be changed in place."""
-        self._settle()
-        return tuple(MappingProxyType({"step": t, **s}) for t, s in zip(self._steps, self._state, strict=True))
+        self._layout.settle()
+        return tuple(MappingProxyType({"step": t, **s})
+                     for t, s in zip(self._layout.steps, self._layout.state, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that lasts: {"state": {number: {...}}, "param_groups": [...]}, laid out as torch's.
 
         A parameter that has taken no step has no entry under "state".
         """
-        self._settle()
+        layout = self._layout
+        layout.settle()
         groups, i = [], 0
         for group in self.param_groups:
             numbers = list(range(i, i + len(group["params"])))
             i += len(numbers)
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
-            if self._names is not None:
-                groups[-1]["param_names"] = [self._names[k] for k in numbers]
+            if layout.names is not None:
+                groups[-1]["param_names"] = [layout.names[k] for k in numbers]
         return {"state": {k: {"step": t, **{n: a.copy() for n, a in s.items()}}
-                          for k, (t, s) in enumerate(zip(self._steps, self._state, strict=True)) if t},
+                          for k, (t, s) in enumerate(zip(layout.steps, layout.state, strict=True)) if t},
                 "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -76,7 +60,7 @@ class Saved:
 
         Raises before anything is changed if groups, names, shapes, dtypes or settings do not fit.
         """
-        groups, states = state_dict["param_groups"], state_dict["state"]
+        groups, states, layout = state_dict["param_groups"], state_dict["state"], self._layout
         mine = self.state_dict()["param_groups"]
         if len(groups) != len(mine):
             raise ValueError(f"param_groups: {len(mine)} groups are needed, got {len(groups)}")
@@ -94,8 +78,8 @@ class Saved:
             new_settings.append(settings)
         order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
         meaning = [self.family.pick(s)[0] for s in new_settings]
-        new_state: list[dict[str, Array]] = [{} for _ in self._params]
-        new_steps = [0] * len(self._params)
+        new_state: list[dict[str, Array]] = [{} for _ in layout.params]
+        new_steps = [0] * len(layout.params)
         for number, entries in states.items():
             if number not in order:
                 raise ValueError(f"state[{number!r}] belongs to no parameter")
@@ -104,18 +88,19 @@ class Saved:
             for key, x in entries.items():
                 if key == "step":
                     continue
-                p, label = self._params[i], f"state[{number!r}][{key!r}]"
-                form = self._form(key, p)
+                p, label = layout.params[i], f"state[{number!r}][{key!r}]"
+                form = layout.form(key, p)
                 if form is None:
                     raise ValueError(f"{label} is no state of {type(self).__name__}, as it is set up")
                 a = _arrays.view(label, x, writable=False, formats=(form,))
-                _arrays.check_shape(label, a, self._labels[i], _arrays.shape_of(form, p.shape))
+                _arrays.check_shape(label, a, layout.labels[i], FORMATS[form].shape(p.shape))
                 new_state[i][key] = _arrays.allocate(p, 0.0, form)
                 new_state[i][key][...] = a
         for group, settings in zip(self.param_groups, new_settings, strict=True):
             group.update(settings)
-        self._state, self._steps, self._walks, self._before, self._fresh = new_state, new_steps, [], None, set()
-        self._prepare(meaning)
+        layout.take_over(new_state, new_steps, set())
+        self._before = None
+        layout.prepare(meaning)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings and state (not the parameters) to a file in safetensors format, with a checksum.
@@ -141,6 +126,4 @@ class Saved:
             raise ValueError(f"{os.fsdecode(path)}: {e}") from e
 
     def __getstate__(self) -> dict[str, Any]:
-        # Walks hold addresses; they are laid out again at the next step.
-        self._settle()
-        return {**self.__dict__, "_walks": [], "_meaning": None, "_before": None, "_turn": [None]}
+        return {**self.__dict__, "_before": None, "_turn": [None]}

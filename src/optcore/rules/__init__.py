@@ -275,6 +275,23 @@ class Family:
     fill: Mapping[str, str] = field(default_factory=dict)   # state key -> setting with its first value
     domains: tuple[Setting, ...] = ()               # settings that no rule takes, to be checked all the same
     rules: tuple[str, ...] = ()                     # the rules that pick may name
+    # TEMPORARY until rules by family
+    @property
+    def ahead(self): return "lookahead" if self.name == "NesterovClassical" else ""
+    @property
+    def becomes(self): return {"decoupled_weight_decay": "AdamW"} if self.name == "Adam" else {}
+    @property
+    def counted(self): return self.name != "SGD"
+    @property
+    def carried(self):
+        from optcore.rules.scalars import asgd_eta_mu, nadam_mu_product
+        if self.name == "NAdam": return lambda g, t: {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))}
+        if self.name == "ASGD":
+            def f(g, t):
+                lr = g["lr"](t + 1) if callable(g["lr"]) else g["lr"]
+                eta, mu = asgd_eta_mu(t + 1, float(lr), float(g["lambd"]), float(g["alpha"]), float(g["t0"]))
+                return {"eta": eta, "mu": mu}
+            return f
 
     def keys(self) -> dict[str, None]:
         """torch's names of the state arrays that any of the rules keeps, in order."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from optcore.formats import philox
+from optcore.formats.rounding import philox
 
 KINDS = {"gaussian": 2, "rademacher": 3}        # by number, as the kernels know them
 CHUNK, LANES = 2048, 64

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optcore.formats import BLOCK, blocks, decode, encode8, nearest_bfloat16
+from optcore.formats import FORMATS, decode, form_of, format_of, playing
 
 Array = npt.NDArray[Any]
 
@@ -51,21 +51,8 @@ def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
 
 # What may be stored in which format. bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16; int8 is
 # 8-bit codes in blocks (see state_array), in an array of uint8.
-PARAMETER = ("float32", "bfloat16")
-STATE = ("float32", "bfloat16", "int8")
-GRADIENT = ("float32", "bfloat16", "float16")
-EXTRAS = {"compensation": ("bfloat16",), "copy": ("bfloat16", "float16"), "average": ("float32",)}
-_BY_DTYPE = {"uint16": "bfloat16", "uint8": "int8", "int8": ""}
-
-
-def format_of(a: npt.NDArray[Any]) -> str:
-    """The storage format of an array by its name."""
-    return _BY_DTYPE.get(a.dtype.name, a.dtype.name)
-
-
-def shape_of(form: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of an array of this format that holds `shape` elements."""
-    return (blocks(math.prod(shape)) * (BLOCK + 1),) if form == "int8" else shape
+PARAMETER, STATE, GRADIENT = playing("parameter"), playing("state"), playing("gradient")
+EXTRAS = {role: playing(role) for role in ("compensation", "copy", "average")}
 
 
 def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER) -> npt.NDArray[Any]:
@@ -74,15 +61,16 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
     a = _as_numpy(name, x)
-    if format_of(a) not in formats or not a.dtype.isnative:
+    found = format_of(a)
+    if found is None or found.name not in formats or not a.dtype.isnative:
         hint = f"; {name}.astype(numpy.float32) gives one" if "float32" in formats else ""
         hint += ", to be passed and kept: it is updated in place" if hint and writable else ""
         raise TypeError(f"{name} is {a.dtype}, native {' or '.join(formats)} is needed{hint}")
-    if a.dtype.name == "bfloat16":
-        a = a.view(np.uint16)
+    if a.dtype != found.dtype:
+        a = a.view(found.dtype)
     if writable and not a.flags.writeable:
         raise ValueError(f"{name} is read-only, but it is to be updated in place")
-    unit = 4 if a.itemsize == 1 else a.itemsize         # 8-bit codes are read four at a time
+    unit = found.alignment
     aligned = a.flags.aligned and bounds(a)[0] % unit == 0
     if a.flags.c_contiguous and aligned:
         return a
@@ -131,10 +119,11 @@ def checked(names: Sequence[str], arrays: Sequence[Any], offset: int) -> tuple[A
     present = [x for x in found if x is not None]
     shape = present[0][1].shape
     for name, a in present[1:]:
-        check_shape(name, a, names[0], shape_of(format_of(a), shape))
-        if format_of(a) == "int8" and offset % BLOCK:
-            raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {BLOCK}")
-        if name == "compensation" and format_of(present[0][1]) == "float32":
+        kept = FORMATS[form_of(a)]
+        check_shape(name, a, names[0], kept.shape(shape))
+        if offset % kept.block:
+            raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {kept.block}")
+        if name == "compensation" and form_of(present[0][1]) == "float32":
             raise ValueError(f"compensation: {names[0]} is float32, which lacks nothing")
     intervals(*map(list, zip(*present, strict=True)))
     return tuple(None if x is None else x[1] for x in found)
@@ -156,20 +145,16 @@ def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequen
 def allocate(p: Array, value: float, form: str) -> Array:
     """A state array for p, filled with value, that meets cache lines at the same elements as p does: the walk
     begins its chunks where p meets one."""
-    shape = shape_of(form, p.shape)
-    width = {"float32": 4, "bfloat16": 2, "int8": 1}[form]
-    size = math.prod(shape) * width
+    kept = FORMATS[form]
+    shape = kept.shape(p.shape)
+    size = math.prod(shape) * kept.bytes
     raw = np.zeros(size + 64, np.uint8)
-    head = 0 if form == "int8" else -bounds(p)[0] % 64 // p.itemsize
-    first = (-bounds(raw)[0] - width * head) % 64
-    a = raw[first:first + size].view({4: np.float32, 2: np.uint16, 1: np.uint8}[width]).reshape(shape)
+    head = -bounds(p)[0] % 64 // p.itemsize if kept.block == 1 else 0
+    first = (-bounds(raw)[0] - kept.bytes * head) % 64
+    a: Array = raw[first:first + size].view(kept.dtype).reshape(shape)
     if value:
         # To nearest: this is stored once, and has nothing to follow. What starts at a value is never negative.
-        filled = np.full(p.size, value, np.float32)
-        if form == "int8":
-            a[...] = encode8(filled, np.full(blocks(p.size) * BLOCK, 1 << 19, np.uint32), nonnegative=True)
-        else:
-            a[...] = nearest_bfloat16(filled).reshape(shape) if form == "bfloat16" else value
+        a[...] = kept.store(np.full(p.size, value, np.float32), nonnegative=True).reshape(shape)
     return a
 
 

@@ -1,16 +1,48 @@
-"""One kernel's share of an optimizer's step: a plan in the kernels, and how many steps each tensor has taken.
+"""A kernel's share of an optimizer's step, behind one small interface, and its first kind: the element-wise plan.
 
-Owns which scalars each tensor takes. Tensors that were left out of some steps are behind the others, so the
-scalars of a group may differ by tensor; while they agree, that is one block for each group.
+Owns which scalars each tensor takes and how many steps it has taken. policy.py and the front ends see the interface
+only. Other kinds stand beside the first: of rows (a gradient that has a few rows of a table), of whole tensors (a rule
+that needs a norm of the tensor), of matrices (a rule that needs products). Each keeps the state that its rule's row says,
+in the shape that the row says.
+
+Tensors that were left out of some steps are behind the others, so the scalars of a group may differ by tensor; while
+they agree, that is one block for each group.
 """
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from optcore import _kernels
 from optcore.rules import RULES, Rule
 
-Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else Plan.step takes of a block
+Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else a kernel takes of a block
+Call = tuple[list[Block], list[int]]
+Meant = list[tuple[str, tuple[Any, ...]]]   # of each group, the name of its rule and the settings that this takes
+
+
+class Share(Protocol):
+    """One kernel's share of a step. Gradients are those of all tensors, in the order of the optimizer; None: no part."""
+
+    members: list[int]          # numbers of its tensors
+
+    def call(self, meant: Meant, grads: list[Any]) -> Call:
+        """What the step takes of settings and counts, schedules asked. Changes nothing; may raise."""
+
+    def usable(self, grads: list[Any], zero_grads: bool) -> bool:
+        """Whether `step` would take these gradients as they stand."""
+
+    def squares(self, grads: list[Any], threads: int) -> float | None:
+        """The sum of squares of its gradients, of a fixed shape; None if one is not usable as it stands."""
+
+    def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
+        """Make the step. Returns how many tensors took part; -1, with nothing changed, if a gradient is not usable."""
+
+    def count(self, stepped: int, grads: list[Any]) -> None:
+        """Take note that a step was made in which `stepped` tensors took part."""
+
+    def counts(self) -> list[int]:
+        """How many steps each of its tensors has taken."""
 
 
 def scaled(blocks: list[Block], factor: float) -> list[Block]:
@@ -18,19 +50,23 @@ def scaled(blocks: list[Block], factor: float) -> list[Block]:
     return [(t, (x[0] * factor, *x[1:]), *more) for t, x, *more in blocks]
 
 
-class Walk:
-    """One kernel's share of a step: its tensors, ready for it, and how many steps each has taken."""
+class Elementwise:
+    """The share of a rule that changes each element by itself: one plan in the kernels.
 
-    def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int],
-                 steps: list[int], nearest: bool, numbers: list[int] | None = None,
-                 tensor: type | None = None, firsts: list[int] | None = None) -> None:
-        # The noise of what is narrow goes by the numbers and firsts.
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, firsts)
-        self.members = members                          # numbers of the tensors
+    rows: for each tensor (p, state..., compensation, copy, average), see _kernels.Plan. members: the tensors' numbers;
+    groups: of each the number of its group; steps: of each how many it has taken; of_all: whether the optimizer has no
+    other tensors. numbers, offsets: by which the noise of what is narrow goes.
+    """
+
+    def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int], steps: list[int],
+                 *, of_all: bool, nearest: bool, numbers: list[int] | None = None, tensor: type | None = None,
+                 offsets: list[int] | None = None) -> None:
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, offsets)
+        self.members = members
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
-        self.all = len(members) == len(steps)
-        self.start([steps[i] for i in members])
+        self.all = of_all
+        self.start(steps)
 
     def start(self, steps: list[int]) -> None:
         """Count on from these counts, one for each tensor."""
@@ -39,18 +75,18 @@ class Walk:
         if any(t != self.taken for t in steps):
             self.taken = None
 
-    def mine(self, flat: list[Any]) -> list[Any]:
-        return flat if self.all else [flat[i] for i in self.members]
+    def mine(self, grads: list[Any]) -> list[Any]:
+        return grads if self.all else [grads[i] for i in self.members]
 
-    def blocks(self, meant: list[tuple[str, tuple[Any, ...]]], flat: list[Any]) -> tuple[list[Any], list[int]]:
+    def call(self, meant: Meant, grads: list[Any]) -> Call:
         """The step and scalars of each group at each step count met, and which of them each tensor takes."""
         if self.taken is not None:
             t = self.taken + 1
             return [(t, RULES[meant[k][0]].scalars(t, *meant[k][1])) for k in self.groups], self.group_of
         found: dict[tuple[int, int], int] = {}
-        blocks: list[Any] = []
+        blocks: list[Block] = []
         which: list[int] = []
-        for t, group, g in zip(self.steps, self.group_of, self.mine(flat), strict=True):
+        for t, group, g in zip(self.steps, self.group_of, self.mine(grads), strict=True):
             number = found.get((group, t), -1)
             if number < 0 and g is not None:
                 name, values = meant[self.groups[group]]
@@ -59,17 +95,53 @@ class Walk:
             which.append(number)
         return blocks, which
 
-    def count(self, stepped: int, flat: list[Any]) -> None:
-        """Take note that a step was made in which `stepped` tensors took part."""
+    def usable(self, grads: list[Any], zero_grads: bool) -> bool:
+        return self.plan.usable(self.mine(grads), zero_grads)
+
+    def squares(self, grads: list[Any], threads: int) -> float | None:
+        return self.plan.squares(self.mine(grads), threads)
+
+    def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
+        return self.plan.step(grads if self.all else self.mine(grads), *call, threads, seed, zero_grads, clip_value)
+
+    def count(self, stepped: int, grads: list[Any]) -> None:
         if self.taken is not None and stepped == len(self.members):
             self.taken += 1
             return
-        self.settle()
+        self.steps = self.counts()
         self.taken = None
-        for k, g in enumerate(self.mine(flat)):
+        for k, g in enumerate(self.mine(grads)):
             self.steps[k] += g is not None
 
-    def settle(self) -> None:
-        """Bring `steps` up to date."""
-        if self.taken is not None:
-            self.steps = [self.taken] * len(self.members)
+    def counts(self) -> list[int]:
+        return self.steps if self.taken is None else [self.taken] * len(self.members)
+
+
+class Gathered:
+    """Tensors put together by kernel, until the shares are made of them."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, Rule] = {}
+        self.rows: dict[str, list[tuple[Any, ...]]] = {}
+        self.members: dict[str, list[int]] = {}
+        self.groups: dict[str, list[int]] = {}
+
+    def add(self, rule: Rule, row: tuple[Any, ...], member: int, group: int) -> None:
+        kernel = rule.kernel
+        if kernel not in self.rules:
+            self.rules[kernel] = rule
+            self.rows[kernel], self.members[kernel], self.groups[kernel] = [], [], []
+        self.rows[kernel].append(row)
+        self.members[kernel].append(member)
+        self.groups[kernel].append(group)
+
+    def shares(self, steps: list[int], nearest: bool, tensor: type | None = None, numbers: Iterable[int] | None = None,
+               offsets: list[int] | None = None) -> list[Elementwise]:
+        """A share for each kernel. steps: how many each tensor has taken; numbers, offsets: see Elementwise; by tensor."""
+        by_number = None if numbers is None else list(numbers)
+        return [Elementwise(
+            rule, self.rows[k], members, self.groups[k], [steps[i] for i in members],
+            of_all=len(members) == len(steps), nearest=nearest, tensor=tensor,
+            numbers=None if by_number is None else [by_number[i] for i in members],
+            offsets=None if offsets is None else [offsets[i] for i in members])
+            for k, rule in self.rules.items() for members in [self.members[k]]]

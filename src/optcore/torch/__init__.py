@@ -11,11 +11,12 @@ import inspect
 import torch.optim
 
 from optcore.rules import FAMILIES, Family
+from optcore.step.options import TORCH
+from optcore.step.signatures import first_key, paragraphs
 from optcore.torch._backward import step_in_backward
 from optcore.torch._lbfgs import LBFGS
 from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer
 
-UNCOUNTED = ("SGD",)            # classes in whose state torch keeps no "step"
 UNUSED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -31,26 +32,7 @@ def _describe(family: Family, rival: str) -> str:
 Parameters
     params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU (float16
         under rounding="master"), of any strides, DTensors too. Updated in place.
-    state_dtype: "float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter (not of
-        shards); where state arrays shall differ, a dict as {{"{next(iter(family.keys()), "exp_avg")}": "bfloat16"}}.
-    seed: fixes, with the parameter's number and the step, that rounding's noise.
-    nonfinite: what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing
-        changes, but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients
-        once more.
-    max_norm: clip by the global norm of the gradients, as torch.nn.utils.clip_grad_norm_ but without changing
-        them; `grad_norm` then holds the norm.
-    clip_value: the step is made as if every element of the gradients had then been brought into
-        -clip_value..clip_value.
-    rounding: how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses updates below 2^-9
-        of a parameter), with what they lack in a bfloat16 tensor beside them ("kahan", state "compensation"), or as
-        copies of a float32 "master" (state "master"), which is what is updated: what is written into the parameter
-        itself after the first step is lost at the next.
-    average: keep a moving average of the parameters, average <- average + (1 - average)(p - average), in the same
-        walk (state "average", float32): a number from 0 up to 1, such as 0.999, or a function of the step that gives
-        one. `averages` gives them, and within `with opt.averaged():` the parameters are them.
-    zero_grads: set the gradients to zero in the same walk.
-    undoable: keep what undo() needs, a copy of parameters and state.
-    num_threads: threads of a step (default: see optcore.get_num_threads).
+{paragraphs(TORCH, first_key(family))}
     foreach, fused, capturable: taken and kept for checkpoints, without effect: there is one walk, and it is fused.
     differentiable: True is refused, since autograd does not see the step.
 
@@ -79,9 +61,9 @@ def _make_class(family: Family) -> type[FusedOptimizer]:
         own = [inspect.Parameter("self", place), inspect.Parameter("params", place),
                *(inspect.Parameter(k, place, default=v) for k, v in family.settings.items()),
                *(inspect.Parameter(k, _KEYWORD, default=v) for k, v in UNUSED.items())]
-        bases = (LookaheadOptimizer if family.name == "NesterovClassical" else TabledOptimizer,)
+        bases = (LookaheadOptimizer if family.ahead else TabledOptimizer,)
     made = type(family.name, bases, {
-        "family": family, "rival": rival, "counted": family.name not in UNCOUNTED,
+        "family": family, "rival": rival, "counted": family.counted,
         "__doc__": _describe(family, rival), "__module__": __name__})
     made.__signature__ = inspect.Signature([*own[1:], *extras])  # type: ignore[attr-defined]
     return made

@@ -1,44 +1,39 @@
-"""The parameters of a step as the kernels hold them: rows of tensors, their counts of steps, the walks.
+"""The parameters of a step as the kernels hold them: rows of tensors, and the shares of the step over them.
 
 Owns how torch's state (a dict for each parameter, keys and meaning as torch.optim's) becomes the kernels' rows. A
 layout is kept from step to step while every tensor in it is the one that the optimizer would find.
 """
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from optcore import _kernels
-from optcore.optimizers.base import BESIDE, beside
+from optcore.formats import FORMATS
 from optcore.rules import RULES, Family, Rule
-from optcore.rules.scalars import asgd_eta_mu, nadam_mu_product
-from optcore.step.share import Walk
+from optcore.step.policy import Tensors
+from optcore.step.share import Gathered
+from optcore.step.state import BESIDE, StateFormats, beside
 from optcore.torch import _tensors
+from optcore.torch._carried import Carried, count_of
+from optcore.torch._detours import Detours
 
-
-def _mu_product(g: Mapping[str, Any], t: int) -> dict[str, float]:
-    return {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))}
-
-
-def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
-    lr = g["lr"](t + 1) if callable(g["lr"]) else g["lr"]
-    eta, mu = asgd_eta_mu(t + 1, float(lr), float(g["lambd"]), float(g["alpha"]), float(g["t0"]))
-    return {"eta": eta, "mu": mu}
-
-
-# What torch carries from step to step in the state, and the table computes from settings and count: by class, the
-# numbers of a group after t steps.
-DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
-ONE = np.ones((), np.float32)                # an array: NumPy adds it in half the time that a scalar takes
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 Row = tuple[Tensor | None, ...]
+Group = Mapping[str, Any]
+
+
+class Kept(NamedTuple):
+    """What is kept of each parameter."""
+
+    formats: StateFormats
+    rounding: str
+    averaged: bool
+    counted: bool           # whether torch keeps "step" in the state of the class; else only beside what is narrow
 
 
 def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
@@ -47,110 +42,94 @@ def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
     return list(chain.from_iterable(map(dict.values, dicts)))
 
 
-class Layout:
+class Layout(Tensors):
     """What one step of these groups needs; makes the state that is missing.
 
-    params: all parameters of the groups. state: the optimizer's. names: the rule of each group. form: gives the
-    storage format of a parameter's state array by its key. counted: whether the class keeps "step" in its state (else
-    only beside what is narrow: the noise goes by it). how: the rounding, and whether averages are kept. before: the
-    layout that this one replaces; it knows counts that the state does not. begin: the number of the first parameter,
-    None if the groups hold the optimizer's all. waiting: hold also those that have state, but no gradient now.
+    names: the rule of each group. grads: of all parameters of the groups. state: the optimizer's. last: the layout that
+    this one replaces; it knows counts that the state does not. begin: the number of the first parameter, None if the
+    groups hold the optimizer's all. waiting: hold also those that have state, but no gradient now.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], params: list[Any], grads: list[Any], state: Any,
-                 names: list[str], family: Family, form: Callable[[str, Any], str], counted: bool,
-                 how: tuple[str, bool], before: Layout | None, begin: int | None, waiting: bool = True) -> None:
-        self.params, self.names, self.how, self.whole = params, names, how, begin is None
+    def __init__(self, family: Family, kept: Kept, groups: Sequence[Group], names: list[str], grads: list[Any],
+                 state: Any, *, last: Layout | None, begin: int | None, waiting: bool = True) -> None:
+        self.groups, self.names, self.kept, self.whole = groups, names, kept, begin is None
+        self.params: list[Any] = [p for group in groups for p in group["params"]]
         self.sizes = [len(group["params"]) for group in groups]
-        self.derived = DERIVED.get(family.name)
-        self.known = b""
-        self.counts: npt.NDArray[np.float32]
         self.members: list[int] = []                    # numbers of the parameters that take part
-        self.group_of: list[int] = []                   # and for each the number of its group
-        self.rows: list[Row] = []                       # and (p, state..., rest, copy, average)
-        self.shares: list[Tensor] = []                  # and what of p is in this process, or is stepped for it
-        self.detours: list[tuple[Tensor, Tensor]] = []  # parameters with holes or such, and what is stepped
-        kept = {} if before is None else dict(
-            zip(map(id, before.mine(before.params)), before.counts.tolist(), strict=True))
+        self.rows: list[Row] = []                       # of each (p, state..., compensation, copy, average)
+        self.parts: list[Tensor] = []                   # and what of p is in this process, or is stepped for it
+        self.detours = Detours()
+        known = {} if last is None else dict(
+            zip(map(id, last.mine(last.params)), last.carried.counts.tolist(), strict=True))
         counts: list[int] = []
-        gathered: dict[str, tuple[Rule, list[Row], list[int], list[int]]] = {}
+        group_of: list[int] = []
+        gathered = Gathered()
         i = 0
         for number, (group, name) in enumerate(zip(groups, names, strict=True)):
             rule = RULES[name]
             first = {key: float(group.get(family.fill.get(key, ""), 0.0)) for key in rule.keys}
             for p in group["params"]:
                 # As torch: no state before the first gradient.
-                if grads[i] is not None or waiting and (state.get(p) or not rule.keys and id(p) in kept):
-                    entry = state[p] if rule.keys or how[1] or p.dtype != torch.float32 else state.get(p, {})
-                    counts.append(_count(entry, rule, kept.get(id(p))))
-                    self.rows.append(self._row(p, entry, rule, first, form))
-                    _, rows, members, where = gathered.setdefault(rule.kernel, (rule, [], [], []))
-                    rows.append(self.rows[-1])
-                    members.append(len(self.members))
-                    where.append(number)
-                    self.group_of.append(number)
+                if grads[i] is not None or waiting and (state.get(p) or not rule.keys and id(p) in known):
+                    needs = rule.keys or kept.averaged or p.dtype != torch.float32
+                    entry = state[p] if needs else state.get(p, {})
+                    counts.append(count_of(entry, rule, known.get(id(p))))
+                    self.rows.append(self._row(p, entry, rule, first))
+                    gathered.add(rule, self.rows[-1], len(self.members), number)
+                    group_of.append(number)
                     self.members.append(i)
                 i += 1
         inside = set(self.members)
-        self.outside = [i for i in range(len(params)) if i not in inside]
-        # torch keeps the count of each parameter in a tensor; these are parts of one, so that one addition serves all.
-        together = torch.tensor(counts, dtype=torch.float32, device="cpu")
-        self.counts = together.numpy()
-        carried: dict[str, Tensor] = {}                 # the derived state, likewise
+        self.outside = [i for i in range(len(self.params)) if i not in inside]
+        self.carried = Carried(family, counts, group_of)
         for k, i in enumerate(self.members):
-            entry = state.get(params[i])
-            if entry and counted or any(t is not None and t.dtype != torch.float32 for t in self.rows[k]):
-                entry["step"] = together[k]
-            for key in self.derived(groups[self.group_of[k]], 0) if self.derived else ():
-                if key not in carried:
-                    carried[key] = torch.empty(len(counts), dtype=torch.float32, device="cpu")
-                entry[key] = carried[key][k]
-        self.carried = {key: t.numpy() for key, t in carried.items()}
-        self.derive(groups)
-        firsts = [_tensors.first_of(params[i]) for i in self.members]
-        self.walks = [Walk(*x, counts, how[0] == "nearest", [(begin or 0) + self.members[k] for k in x[2]], Tensor,
-                           [firsts[k] for k in x[2]]) for x in gathered.values()]
-        self.spread = [_tensors.spread(params[i]) for i in self.members]
-        self.careful = len(self.walks) > 1 or any(self.spread)     # is all usable? before anything is done
-        self.entries = entries(state, None if self.whole else params)
-        self.direct = not self.detours and all(type(p) in _tensors.PLAIN for p in params)
+            entry = state.get(self.params[i])
+            counted = bool(entry) and kept.counted or any(
+                t is not None and t.dtype != torch.float32 for t in self.rows[k])
+            if counted or family.carried:
+                self.carried.put(k, entry, groups[group_of[k]], counted)
+        self.carried.derive(groups)
+        self.shares = gathered.shares(
+            counts, kept.rounding == "nearest", Tensor, [(begin or 0) + i for i in self.members],
+            [_tensors.first_of(self.params[i]) for i in self.members])
+        among = [_tensors.spread(self.params[i]) for i in self.members]
+        self.among = among if any(among) else None
+        self.entries = entries(state, None if self.whole else self.params)
+        self.direct = not self.detours.pairs and all(type(p) in _tensors.PLAIN for p in self.params)
 
-    def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float],
-             form: Callable[[str, Any], str]) -> Row:
+    def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float]) -> Row:
         mine = _tensors.local(p)
-        forms = {key: form(key, p) for key in rule.keys} | beside(mine.dtype != torch.float32, *self.how)
-        # Blocks of 8-bit codes are of elements in C order: in the order of some strides they would mean something
-        # else where the strides are others.
-        whole = mine.is_contiguous() if "int8" in forms.values() else _tensors.dense(mine)
-        if not whole or mine.is_neg() or mine.data_ptr() % mine.itemsize:
-            self.detours.append((mine, mine.clone(memory_format=torch.contiguous_format)))
-            mine = self.detours[-1][1]
-        self.shares.append(mine)
+        forms = {key: self.kept.formats.of(key, p.numel()) for key in rule.keys}
+        forms |= beside(mine.dtype != torch.float32, self.kept.rounding, self.kept.averaged)
+        mine = self.detours.stepped(mine, any(FORMATS[form].block > 1 for form in forms.values()))
+        self.parts.append(mine)
         for key in BESIDE:
             if key not in forms:                        # of another setting, and out of date from now on
                 entry.pop(key, None)
         found: dict[str, Tensor] = {}
-        for key, kept in forms.items():
+        for key, form in forms.items():
             if entry.get(key) is None:
-                entry[key] = _tensors.state_of(p, first.get(key, 0.0), kept)
+                entry[key] = _tensors.state_of(p, first.get(key, 0.0), form)
                 if key in ("master", "average"):        # the parameter as exactly as it is known
                     entry[key].copy_(p if key == "master" else entry.get("master", p))
-            share = _tensors.local(entry[key])
-            if kept == "int8":
-                found[key] = _tensors.check_codes(key, share, mine)
+            part = _tensors.local(entry[key])
+            if FORMATS[form].block > 1:
+                found[key] = _tensors.check_codes(key, part, mine, form)
                 continue
-            dtype = getattr(torch, kept)
-            _tensors.check_state(key, share, mine)
-            fitting = _tensors.placed_as(share, mine, dtype)
-            if fitting is not share and share is entry[key]:
+            dtype = getattr(torch, form)
+            _tensors.check_state(key, part, mine)
+            fitting = _tensors.placed_as(part, mine, dtype)
+            if fitting is not part and part is entry[key]:
                 entry[key] = fitting
-            elif fitting is not share:
-                raise TypeError(f"state {key!r} is a distributed tensor of {share.dtype} with strides "
-                                f"{share.stride()}; {dtype} with {mine.stride()} is needed")
+            elif fitting is not part:
+                raise TypeError(f"state {key!r} is a distributed tensor of {part.dtype} with strides "
+                                f"{part.stride()}; {dtype} with {mine.stride()} is needed")
             found[key] = fitting
         master = found.get("master")
         return (mine if master is None else master, *(found[key] for key in rule.keys), found.get("compensation"),
                 None if master is None else mine, found.get("average"))
+
+    # -------------------------------------------------------------------------------------------- does it still hold?
 
     def found(self, groups: list[dict[str, Any]], state: Any) -> tuple[list[Any], int, bool] | None:
         """The gradients, how many there are, and whether all are plain tensors; None if these groups and this state
@@ -160,98 +139,66 @@ class Layout:
         dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
         return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
-    def fits(self, names: list[str], how: tuple[str, bool], grads: list[Any]) -> bool:
+    def fits(self, names: list[str], kept: Kept, grads: list[Any]) -> bool:
         """Whether a step that found these is one of these rules, of this kind and of no further parameter."""
-        return (names == self.names and how == self.how
+        return (names == self.names and kept == self.kept
                 and not (self.outside and any(grads[i] is not None for i in self.outside)))
 
     def still(self) -> bool:
         """Whether what is stepped for each parameter can go on being it."""
-        return self.direct or all(map(self._still, self.mine(self.params), self.shares))
+        return self.direct or all(map(self._still, self.mine(self.params), self.parts))
 
-    def _still(self, p: Any, share: Tensor) -> bool:
+    def _still(self, p: Any, part: Tensor) -> bool:
         mine = _tensors.local(p)
-        return mine is share or mine.shape == share.shape and any(q is mine for q, _ in self.detours)
+        return mine is part or mine.shape == part.shape and self.detours.has(mine)
 
     def mine(self, flat: list[Any]) -> list[Any]:
         return flat if not self.outside else [flat[i] for i in self.members]
 
     def unusable(self, flat: list[Any]) -> int | None:
         """The number of the first gradient that the kernels would not take by itself."""
-        for walk in self.walks:
-            for k, at in enumerate(walk.members):
-                alone = [None] * len(walk.members)
-                alone[k] = flat[at]
-                if not walk.plan.usable(alone):
+        for share in self.shares:
+            for at in share.members:
+                alone = [None] * len(flat)
+                alone[at] = flat[at]
+                if not share.usable(alone, False):
                     return at
         return None
 
-    def recount(self) -> None:
-        """Let the walks know counts that were changed from outside, as when a checkpoint is read into the tensors."""
-        if self.counts.tobytes() == self.known:
-            return
-        for walk in self.walks:
-            now = self.counts if walk.all else self.counts[walk.members]
-            if not (now == (walk.steps if walk.taken is None else walk.taken)).all():
-                walk.start([int(n) for n in now])
+    # -------------------------------------------------------------------------------------------- around a step
 
-    def note(self) -> None:
-        """Remember the counts as they are now."""
-        self.known = self.counts.tobytes()
+    @property
+    def careful(self) -> bool:
+        return self.among is not None           # a sum that all processes wait for comes before the walk
 
-    def count(self, walk: Walk, stepped: int, flat: list[Any]) -> None:
-        """Take note that a walk was made in which `stepped` tensors took part."""
-        walk.count(stepped, flat)
-        if walk.all and stepped == len(walk.members):
-            np.add(self.counts, ONE, self.counts)
-        else:
-            self.counts[[i for i in walk.members if flat[i] is not None]] += 1
+    def sum_over(self, total: float, among: Any) -> float:
+        return _tensors.over_all(total, among)
 
-    def squares(self, flat: list[Any], threads: int) -> float | None:
-        """The sum of squares of all gradients in float64, of every process's share; None if one is not usable."""
-        totals, cuts = {}, dict.fromkeys(self.spread)
-        for groups in cuts:
-            some = flat if len(cuts) == 1 else [
-                g if x == groups else None for g, x in zip(flat, self.spread, strict=True)]
-            sums = [walk.plan.squares(walk.mine(some), threads) for walk in self.walks]
-            if None in sums:
-                return None                             # before any process waits for the others
-            totals[groups] = math.fsum(x for x in sums if x is not None)
-        return math.fsum(_tensors.over_all(total, groups) for groups, total in totals.items())
+    def recount(self, groups: Sequence[Group]) -> None:
+        """Let the shares know counts that were changed from outside, as when a checkpoint is read into the tensors.
+        groups: those of the step that comes, with the settings of now."""
+        self.groups = groups
+        if self.carried.changed():
+            counts = self.carried.counts
+            for share in self.shares:
+                now = [int(n) for n in counts[share.members]]
+                if now != share.counts():
+                    share.start(now)
 
-    def derive(self, groups: list[dict[str, Any]]) -> None:
-        """Bring the state that the step does not need, but torch would, up to date."""
-        if self.derived is None:
-            return
-        known: dict[tuple[int, int], dict[str, float]] = {}
-        for at in zip(self.group_of, self.counts.astype(int).tolist(), strict=True):
-            if at not in known:
-                known[at] = self.derived(groups[at[0]], at[1])
-        for key, values in self.carried.items():
-            values[...] = [known[at][key] for at in zip(self.group_of, self.counts.astype(int).tolist(), strict=True)]
+    def before(self, grads: list[Any]) -> None:
+        self.detours.gather()
 
-    def gather(self) -> None:
-        """Bring what is stepped in place of parameters with holes up to date."""
-        for p, stepped in self.detours:
-            stepped.copy_(p)
+    def after(self, grads: list[Any], stepped: int, cleared: bool) -> None:
+        self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
+        self.carried.derive(self.groups)
+        self.detours.scatter()
+        written = self.mine(self.params)
+        if stepped < len(grads):
+            written = [p for p, g in zip(written, grads, strict=True) if g is not None]
+        if cleared:
+            written = [*written, *(g for g in grads if g is not None)]
+        torch.autograd.graph.increment_version(written)
 
-    def scatter(self) -> None:
-        """Write it back."""
-        for p, stepped in self.detours:
-            p.copy_(stepped)
-
-    def copy(self) -> Copies:
-        """All that a step writes, with copies."""
-        written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours]
-        written += map(torch.from_numpy, (self.counts, *self.carried.values()))
-        return [(t, t.detach().clone()) for t in written]
-
-
-def _count(entry: Mapping[str, Any], rule: Rule, kept: float | None) -> int:
-    """How many steps a parameter with this state has taken. kept: how many the last layout knew of, if any."""
-    # As in torch, steps count from the first state on; state without a count has seen one step at least.
-    if rule.keys and all(entry.get(key) is None for key in rule.keys):
-        return 0
-    if "step" in entry:
-        return int(entry["step"])
-    return int(bool(rule.keys) if kept is None else kept)
+    def copy(self, last: Copies | None) -> Copies:
+        written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours.pairs]
+        return [(t, t.detach().clone()) for t in [*written, *self.carried.tensors()]]

@@ -1,38 +1,39 @@
 """What all classes of optcore.torch share: torch's Optimizer, with a step that is one walk of the kernels.
 
-Owns the step and the settings that torch does not have. Rules and scalars come from _specs.py by way of _walks.py; what
-the kernels hold between steps is in _layout.py. A step checks everything before its first change.
+Owns the step and the settings that torch does not have. The order of a step is step/policy.py's, rules come from rules/;
+what the kernels hold between steps is in _layout.py. A step checks everything before its first change.
 """
 from __future__ import annotations
 
 import inspect
 import logging
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore.formats import decode8
-from optcore.optimizers.base import AVERAGE, MAX_NORM, NONFINITE, ROUNDING, SMALL, formats
-from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE, Family
-from optcore.rules.settings import CLIP_VALUE, MOMENTUM, explain, number, whole
+from optcore.formats import FORMATS
+from optcore.reference import FORMULAS, scalar_names
+from optcore.rules import FAMILIES, RULES, Family
+from optcore.rules.settings import explain, number, whole
 from optcore.step import threads as _threads
-from optcore.step.share import scaled
+from optcore.step.options import STEP, TORCH, Ask, check, defaults, options
+from optcore.step.policy import Policy, calls
+from optcore.step.share import Meant
+from optcore.step.state import StateFormats
 from optcore.torch import _tensors
-from optcore.torch._layout import Copies, Layout
+from optcore.torch._layout import Copies, Kept, Layout
 
-# Keyword arguments beside torch's, with their defaults; attributes of the same names.
-EXTRAS: dict[str, Any] = {"state_dtype": "float32", "seed": 0, "nonfinite": "propagate", "max_norm": None,
-                          "clip_value": None, "rounding": "stochastic", "average": None, "zero_grads": False,
-                          "undoable": False, "num_threads": None}
-Meant = list[tuple[str, tuple[Any, ...]]]   # of each group, the name of its rule and the settings that this takes
+EXTRAS = defaults(TORCH)                    # keyword arguments beside torch's; attributes of the same names
+_values = attrgetter(*EXTRAS)               # of an optimizer
+_asked = attrgetter(*options(STEP))         # grad_scale is set on it by torch's GradScaler
 
 
 @cache
@@ -45,7 +46,7 @@ def _tell_threads() -> None:
             chosen, _threads.source(), told)
 
 
-class FusedOptimizer(torch.optim.Optimizer):
+class FusedOptimizer(Policy, torch.optim.Optimizer):
     """What all classes of optcore.torch share. Not used by itself; see optcore.torch.Adam and its siblings."""
 
     family: ClassVar[Family]
@@ -55,7 +56,6 @@ class FusedOptimizer(torch.optim.Optimizer):
 
     state_dtype: str | Mapping[str, str]
     seed: int
-    nonfinite: str
     max_norm: float | None
     clip_value: float | None
     rounding: str
@@ -63,8 +63,9 @@ class FusedOptimizer(torch.optim.Optimizer):
     zero_grads: bool
     undoable: bool
     num_threads: int | None
-    skipped: int                                # steps left out for an infinity or NaN
-    grad_norm: float | None                     # of the last step that needed it
+    grad_scale: Any = None                      # torch's GradScaler sets it
+    _before: Copies | None
+    _checked_values: tuple[Any, ...] = ()       # of the keywords, as they were found to be good
     _away = ""                                  # the context in which the parameters hold something else
 
     def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
@@ -72,38 +73,31 @@ class FusedOptimizer(torch.optim.Optimizer):
         whole("seed", extras["seed"], least=0)
         self.__dict__.update(extras, skipped=0, grad_norm=None)
         self._check_extras()
-        self._forms = formats(self.family, self.state_dtype)
+        self._formats = StateFormats(self.family, self.state_dtype)
         self._layouts: dict[Any, Layout] = {}
-        self._before: Copies | None = None
+        self._before = None
         if callable(args[0] if args else settings.get("lr")):
             raise TypeError("lr: a number is needed here; functions of the step are torch.optim.lr_scheduler's")
         super().__init__(params, *args, **settings)
         _tell_threads()
         for group in self.param_groups:         # what torch's constructor made already (Adagrad) in our formats
             for p in group["params"]:
-                for key in self.state.get(p, {}).keys() & self._forms.keys():
+                for key in self.state.get(p, {}).keys() & self._formats.wanted.keys():
                     value = float(group.get(self.family.fill.get(key, ""), 0.0))
-                    self.state[p][key] = _tensors.state_of(p, value, self._form(key, p))
+                    self.state[p][key] = _tensors.state_of(p, value, self._formats.of(key, p.numel()))
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
-    def _check_extras(self) -> int:
-        if self.nonfinite not in NONFINITE:
-            raise ValueError(f"nonfinite={self.nonfinite!r}: it must be {' or '.join(NONFINITE)}")
-        if self.rounding not in ROUNDING:
-            raise ValueError(f"rounding={self.rounding!r}: it must be {' or '.join(ROUNDING)}")
-        if self.average is not None:
-            number(AVERAGE, self.average, 1)
-        if self.max_norm is not None:
-            explain({"max_norm": self.max_norm}, (MAX_NORM,))
-        if self.clip_value is not None:
-            explain({"clip_value": self.clip_value}, (CLIP_VALUE,))
-        return 0 if self.num_threads is None else _threads.checked(self.num_threads)
-
-    def _form(self, key: str, p: Any) -> str:
-        """The storage format of a parameter's state array: as asked, but that small and sensitive ones are not int8."""
-        exact = p.numel() < SMALL or isinstance(self.state_dtype, str) and key in SENSITIVE_STATE
-        return "float32" if self._forms[key] == "int8" and exact else self._forms[key]
+    def _check_extras(self) -> None:
+        """Raise an error that names the first keyword whose value may not be."""
+        now = _values(self)
+        try:
+            if now == self._checked_values:
+                return
+        except ValueError:                      # an array is among them
+            pass
+        check(TORCH, dict(zip(EXTRAS, now, strict=True)))
+        self._checked_values = now
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; refuses parameters that the kernels cannot step, and then adds nothing."""
@@ -112,7 +106,8 @@ class FusedOptimizer(torch.optim.Optimizer):
             for k, p in enumerate(self.param_groups[-1]["params"]):
                 label = self._label(len(self.param_groups) - 1, k)
                 _tensors.check_parameter(label, p, self.rival, self.rounding)
-                if _tensors.sharded(p) and any(self._form(key, p) == "int8" for key in self._forms):
+                forms = [self._formats.of(key, p.numel()) for key in self._formats.wanted]
+                if _tensors.sharded(p) and any(FORMATS[form].block > 1 for form in forms):
                     raise ValueError(f"{label} is sharded, and state_dtype=\"int8\" is not for shards: a checkpoint "
                                      "could not cut its blocks of 256 elements anew; \"bfloat16\" is")
         except Exception:
@@ -153,8 +148,10 @@ class FusedOptimizer(torch.optim.Optimizer):
         return step
 
     def _pick(self, group: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        if group.get("decoupled_weight_decay") and self.family.name == "Adam":
-            return FAMILIES["AdamW"].pick(group)        # torch's AdamW is its Adam with this flag
+        """The rule that a group's settings mean, and the settings that it takes."""
+        for flag, name in self.family.becomes.items():
+            if group.get(flag):
+                return FAMILIES[name].pick(group)
         return self.family.pick(group)
 
     def _update(self, groups: list[dict[str, Any]], only: Any) -> None:
@@ -170,26 +167,37 @@ class FusedOptimizer(torch.optim.Optimizer):
         grads, given, plain = found
         if not given:
             return
-        threads = self._check_extras()
+        self._check_extras()
+        threads = 0 if self.num_threads is None else _threads.checked(self.num_threads)
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
-            self._skip(grads)
+            self._skip(grads, self.zero_grads)
             return
+        ask = Ask(*_asked(self))
+        if ask.grad_scale is not None:
+            ask = ask._replace(grad_scale=float(ask.grad_scale))
         meant = [self._pick(group) for group in groups]
-        how = self.rounding, self.average is not None
-        fits = layout is not None and holds and layout.fits([name for name, _ in meant], how, grads)
+        kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
+        fits = layout is not None and holds and layout.fits([name for name, _ in meant], kept, grads)
         if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
-            if self._walk(layout, groups, meant, flat, flat, threads):
+            if self._try(layout, groups, meant, flat, None, ask, threads):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, fits, groups, grads, meant, how, threads, only)
+            self._update_slowly(layout, fits, groups, grads, meant, kept, ask, threads, only)
+
+    def _try(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, flat: list[Any], given: list[Any] | None,
+             ask: Ask, threads: int) -> bool:
+        """Make the step with gradients `flat`, made of `given`; False, with nothing changed, if one of them is not
+        usable or a tensor of the layout has moved."""
+        layout.recount(groups)
+        return self._attempt(layout, calls(layout, meant, flat, self.average), flat, ask, threads, self.seed, given)
 
     def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
-                       meant: Meant, how: tuple[str, bool], threads: int, only: Any) -> None:
+                       meant: Meant, kept: Kept, ask: Ask, threads: int, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
         if fits and layout is not None and layout.still():
-            flat = layout.mine(grads)
-            if self._walk(layout, groups, meant, flat, self._checked(layout, flat), threads):
+            mine = layout.mine(grads)
+            if self._try(layout, groups, meant, self._converted(layout, mine), mine, ask, threads):
                 return
         # The first step, or a tensor is not where it was. All is checked before there is state to see.
         self._check_all(groups, grads)
@@ -198,17 +206,21 @@ class FusedOptimizer(torch.optim.Optimizer):
             RULES[name].scalars(1, *values)
         begin = None if only is None else next(k for k, p in enumerate(
             p for group in self.param_groups for p in group["params"]) if p is only)
-        params, names = [p for group in groups for p in group["params"]], [name for name, _ in meant]
-        about = (groups, params, grads, self.state, names, self.family, self._form, self.counted, how, layout, begin)
+
+        def laid_out(waiting: bool) -> Layout:
+            return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, last=layout,
+                          begin=begin, waiting=waiting)
+
         try:
-            new = Layout(*about)
+            new = laid_out(waiting=True)
         except (TypeError, ValueError):         # it may be for one that is not stepped now: frozen, and then converted
-            new = Layout(*about, waiting=False)
+            new = laid_out(waiting=False)
         self._layouts[only] = new
-        flat = self._checked(new, new.mine(grads))
-        if not self._walk(new, groups, meant, new.mine(grads), flat, threads):
+        mine = new.mine(grads)
+        flat = self._converted(new, mine)
+        if not self._try(new, groups, meant, flat, mine, ask, threads):
             one = new.unusable(flat)
-            which = "a gradient" if one is None else f"the gradient of {self._name_of(new.mine(params)[one])}"
+            which = "a gradient" if one is None else f"the gradient of {self._name_of(new.mine(new.params)[one])}"
             raise ValueError(f"{which} overlaps a parameter, a state array or, with zero_grads, another gradient "
                              "in memory; what is written must stand alone")
 
@@ -216,56 +228,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         """A list of one group that holds p only, with the settings that p has now; of none if p is in none."""
         return [{**group, "params": [p]} for group in self.param_groups if any(q is p for q in group["params"])]
 
-    def _walk(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, grads: list[Any], flat: list[Any],
-              threads: int) -> bool:
-        """Make the step with gradients `flat`, which stand for `grads`; False, with nothing changed, if one of them
-        is not usable or a tensor of the layout has moved."""
-        layout.recount()
-        calls = [(walk, *walk.blocks(meant, flat)) for walk in layout.walks]
-        if self.average is not None:
-            calls = [(walk, [(*block, 1.0 - number(AVERAGE, self.average, block[0])) for block in blocks], which)
-                     for walk, blocks, which in calls]
-        scale = getattr(self, "grad_scale", None)
-        factor = 1.0 if scale is None else 1.0 / float(scale)
-        clear = self.zero_grads and len(calls) == 1     # what one walk clears, the next one may have to read
-        if layout.careful and not all(walk.plan.usable(walk.mine(flat), clear) for walk, _, _ in calls):
-            return False                        # else after the first walk's work, or a sum that all processes wait for
-        if self.max_norm is not None or self.nonfinite != "propagate":
-            total = layout.squares(flat, threads)
-            if total is None:
-                return False
-            self.grad_norm = norm = factor * math.sqrt(total)
-            if not math.isfinite(norm) and self.nonfinite != "propagate":
-                self._nonfinite(layout, grads)
-                return True
-            if self.max_norm is not None:
-                ratio = self.max_norm / (norm + 1e-6)
-                factor *= 1.0 if ratio > 1.0 else ratio         # not min(): as in torch, a NaN reaches every one
-        layout.gather()
-        before = layout.copy() if self.undoable else None
-        done = 0
-        for walk, blocks, which in calls:
-            blocks = blocks if factor == 1.0 else scaled(blocks, factor)
-            stepped = walk.plan.step(walk.mine(flat), blocks, which, threads, self.seed, clear,
-                                     math.inf if self.clip_value is None else self.clip_value)
-            if stepped < 0:
-                return False
-            done += stepped
-            layout.count(walk, stepped, flat)
-        self._before = before
-        layout.note()
-        layout.derive(groups)
-        layout.scatter()
-        written = layout.mine(layout.params)
-        if done < len(written):
-            written = [p for p, g in zip(written, grads, strict=True) if g is not None]
-        if self.zero_grads:
-            _tensors.clear([g for g, used in zip(grads, flat, strict=True) if not clear or g is not used])
-            written = [*written, *(g for g in grads if g is not None)]
-        torch.autograd.graph.increment_version(written)
-        return True
-
-    def _checked(self, layout: Layout, grads: list[Any]) -> list[Any]:
+    def _converted(self, layout: Layout, grads: list[Any]) -> list[Any]:
         """The gradients, each in the memory order of its parameter, or the error that names the first that cannot be
         read."""
         flat = []
@@ -275,7 +238,7 @@ class FusedOptimizer(torch.optim.Optimizer):
                 _tensors.check_gradient(label, g, p, self.family.name, self.rival)
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
-                g = _tensors.placed_as(_tensors.local(g), layout.shares[k])
+                g = _tensors.placed_as(_tensors.local(g), layout.parts[k])
             flat.append(g)
         return flat
 
@@ -296,32 +259,19 @@ class FusedOptimizer(torch.optim.Optimizer):
         return next(self._label(n, k) for n, group in enumerate(self.param_groups)
                     for k, q in enumerate(group["params"]) if q is p)
 
-    def _nonfinite(self, layout: Layout, grads: list[Any]) -> None:
-        """Skip this step, or raise the error that names the first infinity or NaN."""
-        if self.nonfinite == "raise":
-            for p, g in zip(layout.mine(layout.params), grads, strict=True):
-                if g is not None and (bad := _tensors.nonfinite(_tensors.local(g))):
-                    raise FloatingPointError(f"the gradient of {self._name_of(p)} is {bad}; nothing was changed")
-            raise FloatingPointError("a gradient in another process, or grad_scale, is not finite; nothing was changed")
-        self._skip(grads)
+    def _refuse_nonfinite(self, tensors: Layout, grads: list[Any]) -> None:
+        for p, g in zip(tensors.mine(tensors.params), grads, strict=True):
+            if g is not None and (bad := _tensors.nonfinite(_tensors.local(g))):
+                raise FloatingPointError(f"the gradient of {self._name_of(p)} is {bad}; nothing was changed")
+        raise FloatingPointError("a gradient in another process, or grad_scale, is not finite; nothing was changed")
 
-    def _skip(self, grads: list[Any]) -> None:
-        self.skipped += 1
-        self._before = None                     # undo() takes back the last step asked for, not one before it
-        if self.zero_grads:
-            _tensors.clear(grads)
+    def _clear(self, grads: list[Any]) -> None:
+        _tensors.clear(grads)
 
-    def undo(self) -> None:
-        """Take back the last step, to the bit: parameters, state and counts are what they were before it.
-
-        Raises RuntimeError if the last step was not made with undoable=True, or has been taken back.
-        """
-        if self._before is None:
-            raise RuntimeError("undo: the last step was not made with undoable=True, or has been taken back")
+    def _restore(self, before: Copies) -> None:
         with torch.no_grad():
-            for t, copy in self._before:
+            for t, copy in before:
                 t.copy_(copy)
-        self._before = None
 
     # ------------------------------------------------------------------------------- what stands beside them
 
@@ -403,7 +353,7 @@ class FusedOptimizer(torch.optim.Optimizer):
                 handle.remove()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = (*EXTRAS, "skipped", "grad_norm", "_forms")
+        kept = (*EXTRAS, "skipped", "grad_norm", "_formats")
         return {**super().__getstate__(), **{k: self.__dict__[k] for k in kept}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -426,7 +376,7 @@ class TabledOptimizer(FusedOptimizer):
 
 
 class LookaheadOptimizer(TabledOptimizer):
-    """Adds the way to the point at which classical Nesterov takes its gradient."""
+    """Adds the way to the point at which the rule takes its gradient (Family.ahead)."""
 
     @contextmanager
     def lookahead(self) -> Iterator[None]:
@@ -436,15 +386,20 @@ class LookaheadOptimizer(TabledOptimizer):
                 loss(model).backward()
             opt.step()
         """
-        ahead = {}
+        move, ahead = RULES[self.family.ahead], {}
         for group in self.param_groups:
+            key, = self.family.keys()
             for p in group["params"]:
                 if s := self.state.get(p):
-                    v, exact = s["velocity"], s["master"] if "master" in s else p.detach().float()
+                    v, exact = s[key], s["master"] if "master" in s else p.detach().float()
                     if v.dtype == torch.uint8:
-                        v = torch.from_numpy(decode8(v.numpy(), p.numel(), nonnegative=False)).view(p.shape)
+                        codes = FORMATS[self._formats.of(key, p.numel())]
+                        v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
                     if "compensation" in s:
                         exact = exact + s["compensation"]
-                    ahead[p] = exact + v.float() * number(MOMENTUM, group["momentum"], int(s["step"]) + 1)
+                    step = int(s["step"]) + 1
+                    _, _, _, *own = move.scalars(step, *(number(x, group[x.name], step) for x in move.all_settings))
+                    ahead[p] = FORMULAS[move.kernel](exact, v.float(), None, **dict(zip(
+                        scalar_names(move.kernel), own, strict=True)))[0]
         with self._instead("lookahead", ahead):
             yield

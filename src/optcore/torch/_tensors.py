@@ -12,11 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optcore.formats import FORMATS, playing
 from optcore.step import arrays as _arrays
 
-PARAMETER = tuple(getattr(torch, form) for form in _arrays.PARAMETER)
-UNDER_MASTER = (*PARAMETER, torch.float16)              # what may be a rounded copy of what is stepped
-GRADIENT = tuple(getattr(torch, form) for form in _arrays.GRADIENT)
+
+def dtypes(*roles: str) -> tuple[torch.dtype, ...]:
+    """torch's types of the formats that may play one of these roles."""
+    return tuple(dict.fromkeys(getattr(torch, form) for role in roles for form in playing(role)))
+
+
+PARAMETER, GRADIENT = dtypes("parameter"), dtypes("gradient")
+UNDER_MASTER = dtypes("parameter", "copy")              # what may be a rounded copy of what is stepped
 PLAIN = (Tensor, torch.nn.Parameter)                    # types that are their own memory
 
 
@@ -91,19 +97,19 @@ def clear(grads: list[Any]) -> None:
 
 
 def state_of(p: Any, value: float, form: str) -> Tensor:
-    """A state array for p, filled with value: distributed as p is, but for int8, which is not for shards."""
-    if form == "int8":              # only the shape is asked of the array that stands for p
+    """A state array for p, filled with value: distributed as p is, but for codes in blocks, which are not for shards."""
+    if FORMATS[form].block > 1:     # only the shape is asked of the array that stands for p
         stand_in = np.broadcast_to(np.float32(0), local(p).shape)
         return torch.from_numpy(_arrays.allocate(stand_in, value, form))
     return torch.full_like(p, value, dtype=getattr(torch, form), requires_grad=False,
                            memory_format=torch.preserve_format)
 
 
-def check_codes(key: str, codes: Tensor, p: Tensor) -> Tensor:
-    """8-bit state that fits p, or the error that says what does."""
-    needed = _arrays.shape_of("int8", tuple(p.shape))
+def check_codes(key: str, codes: Tensor, p: Tensor, form: str) -> Tensor:
+    """State in blocks of codes that fits p, or the error that says what does."""
+    needed = FORMATS[form].shape(tuple(p.shape))
     if codes.dtype != torch.uint8 or tuple(codes.shape) != needed:
-        raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; under state_dtype=\"int8\" "
+        raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; under state_dtype={form!r} "
                         f"torch.uint8 of shape {needed} is needed")
     return codes
 

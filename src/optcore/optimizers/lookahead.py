@@ -1,0 +1,70 @@
+"""The way to the point at which a rule takes its gradient, for families that take it elsewhere than at the parameters.
+
+Owns the context in which parameters are moved there and back. The move itself is a rule of the table (Family.ahead).
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from optcore import _kernels
+from optcore.formats import FORMATS, form_of
+from optcore.optimizers.base import Optimizer
+from optcore.rules import RULES
+
+
+class LookaheadOptimizer(Optimizer):
+    """Adds lookahead()."""
+
+    _ahead = False
+
+    @contextmanager
+    def lookahead(self) -> Iterator[None]:
+        """Within it the parameters are p + momentum * velocity; after it they are what they were, to the bit.
+
+            with opt.lookahead():
+                grads = gradient(params)
+            opt.step(grads)
+        """
+        if self._ahead:
+            raise RuntimeError("lookahead() is already entered")
+        layout, move = self._layout, RULES[self.family.ahead]
+        meaning = [self.family.pick(group)[0] for group in self.param_groups]
+        coming = layout.coming(meaning)
+        for k, t in set(coming):
+            self._scalars(self.param_groups[k], t)
+        if meaning != layout.meaning:
+            layout.prepare(meaning)
+        rule, = {RULES[name].name: RULES[name] for name in meaning}.values()
+        rows = [layout.row(i, rule, {}) for i in range(len(layout.params))]
+        ahead = [(row[0], np.empty(p.shape, np.float32), row[2], row[3], None)
+                 for row, p in zip(rows, layout.params, strict=True)]
+        met = list(dict.fromkeys(coming))
+        blocks = [(t, move.scalars(t, *(self.param_groups[k][s.name] for s in move.all_settings))) for k, t in met]
+        which = [met.index(x) for x in coming]
+        plan = _kernels.Plan(_kernels.rule_index(move.kernel), ahead, which, True)
+        key, = rule.keys
+        velocity = [FORMATS[form_of(v)].decode(v, p.size, False).reshape(p.shape) if FORMATS[form_of(v)].block > 1 else v
+                    for v, p in zip((s[key] for s in layout.state), layout.params, strict=True)]
+        moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
+        before = [a.copy() for a in moved]
+        plan.step(velocity, blocks, which)
+        self._ahead = True
+        try:
+            yield
+        finally:
+            for a, was in zip(moved, before, strict=True):
+                a[...] = was
+            self._ahead = False
+
+    def step(self, grads: Any, **options: Any) -> None:
+        if self._ahead:
+            raise RuntimeError("step() inside lookahead(): leave it first, so that the parameters are back")
+        super().step(grads, **options)
+
+
+LookaheadOptimizer.step.__signature__ = Optimizer.step.__signature__       # type: ignore[attr-defined]
+LookaheadOptimizer.step.__doc__ = Optimizer.step.__doc__

@@ -1,0 +1,163 @@
+"""The policy of a step, once for every front end: the order of its checks, scale, norm, clip, what is not finite, the
+average, zeroing, undo, counting.
+
+Owns what happens between "these gradients" and "the step is made and counted", and what of it lasts (`skipped`,
+`grad_norm`, the copy for undo). Knows no array library: a front end gives its tensors as Tensors, and converts. A front
+end whose tensors are shared by several processes gives the sum over them.
+
+Design:
+  a) An attempt either makes the whole step or changes nothing and says so. The front end then converts what the kernels
+     did not take, or raises an error that names it, and tries once more. So the usual step pays for no explanation.
+  b) Order: what may raise (settings, schedules) first; then whether every gradient is usable, where a refusal would come
+     too late otherwise; then sums, which all processes wait for; then copies; then the walks.
+  c) Gradients are scaled and clipped by one factor of the walk, computed in double and rounded once with the rule's
+     scalars: norm = sqrt(sum of squares) / grad_scale, factor = min(1, max_norm / (norm + 1e-6)) / grad_scale.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from optcore.rules.settings import number
+from optcore.step.options import AVERAGE, Ask
+from optcore.step.share import Call, Meant, Share, scaled
+
+
+class Tensors:
+    """What a step works on, as a front end lays it out. The front end's own class adds its arrays."""
+
+    shares: Sequence[Share] = ()
+    among: Sequence[Hashable] | None = None     # for each tensor, which processes have parts of it; None: nobody else
+
+    @property
+    def careful(self) -> bool:
+        """Whether every gradient must be known to be usable before anything is done."""
+        return False
+
+    def sum_over(self, total: float, among: Hashable) -> float:
+        """The sum of a number over the processes that `among` names, the same bits in each of them."""
+        return total
+
+    def copy(self, last: Any) -> Any:
+        """Copies of all that a step writes, with the counts of steps; `last`, from before, may be written over."""
+        raise NotImplementedError
+
+    def before(self, grads: list[Any]) -> None:
+        """Called when nothing will be refused any more, before the first change."""
+
+    def after(self, grads: list[Any], stepped: int, cleared: bool) -> None:
+        """Called after the last walk. stepped: how many tensors took part; cleared: the gradients were set to zero."""
+
+
+def squares(tensors: Tensors, grads: list[Any], threads: int) -> float | None:
+    """The sum of squares of all gradients, of every process's part; None if one is not usable as it stands."""
+    cuts: dict[Hashable, float] = {}
+    for among in dict.fromkeys(tensors.among) if tensors.among else (None,):
+        some = grads if not tensors.among else [
+            g if x == among else None for g, x in zip(grads, tensors.among, strict=True)]
+        sums = [share.squares(some, threads) for share in tensors.shares]
+        if None in sums:
+            return None                             # before any process waits for the others
+        cuts[among] = math.fsum(x for x in sums if x is not None)
+    if len(cuts) == 1 and not tensors.among:
+        return cuts[None]
+    return math.fsum(tensors.sum_over(total, among) for among, total in cuts.items())
+
+
+class Policy:
+    """The part of an optimizer that makes its steps. A front end's class is this and more."""
+
+    nonfinite: str
+    skipped: int                                    # steps left out for an infinity or NaN
+    grad_norm: float | None                         # of the last step that needed it
+    _before: Any                                    # what undo() needs
+
+    # What a front end gives.
+
+    def _clear(self, grads: list[Any]) -> None:
+        """Set gradients to zero."""
+        raise NotImplementedError
+
+    def _refuse_nonfinite(self, tensors: Any, grads: list[Any]) -> None:
+        """Raise the FloatingPointError that names the first infinity or NaN."""
+        raise NotImplementedError
+
+    def _restore(self, before: Any) -> None:
+        """Take back what `Tensors.copy` has copied."""
+        raise NotImplementedError
+
+    def _attempt(self, tensors: Tensors, calls: list[tuple[Share, Call]], grads: list[Any], ask: Ask, threads: int,
+                 seed: int, given: list[Any] | None = None) -> bool:
+        """Make the step with gradients that may be usable, as asked. True if it was made or skipped; False, with
+        nothing changed, if a gradient is not usable as it stands. given: the gradients as the caller has them, where
+        `grads` are conversions of them."""
+        if (len(calls) > 1 or ask.undoable or ask.zero_grads and self.nonfinite == "skip" or tensors.careful) and not all(
+                share.usable(grads, ask.zero_grads) for share, _ in calls):
+            return False
+        zero_grads = ask.zero_grads and len(calls) == 1     # what one walk clears, the next one may have to read
+        scale, factor = ask.grad_scale, 1.0
+        if ask.max_norm is not None or self.nonfinite != "propagate":
+            total = squares(tensors, grads, threads)
+            if total is None:
+                return False
+            norm = math.sqrt(total)
+            self.grad_norm = norm = norm if scale is None else norm / scale
+            if not math.isfinite(norm) and self.nonfinite != "propagate":
+                if self.nonfinite == "raise":
+                    self._refuse_nonfinite(tensors, grads if given is None else given)
+                self._skip(grads if given is None else given, ask.zero_grads)
+                return True
+            if ask.max_norm is not None:
+                ratio = ask.max_norm / (norm + 1e-6)
+                factor = 1.0 if ratio > 1.0 else ratio          # not min(): a NaN reaches every parameter
+        if scale is not None:
+            factor /= scale
+        if factor != 1.0:
+            calls = [(share, (scaled(blocks, factor), which)) for share, (blocks, which) in calls]
+        tensors.before(grads)
+        before = tensors.copy(self._before) if ask.undoable else None
+        clip_value = math.inf if ask.clip_value is None else ask.clip_value
+        done = 0
+        for share, call in calls:
+            stepped = share.step(call, grads, threads, seed, zero_grads, clip_value)
+            if stepped < 0:                         # of the first share: `careful` has asked the others
+                return False
+            share.count(stepped, grads)
+            done += stepped
+        self._before = before
+        tensors.after(grads, done, zero_grads)
+        if ask.zero_grads and (given is not None or not zero_grads):
+            self._clear([g for k, g in enumerate(grads if given is None else given)
+                         if g is not None and not (zero_grads and g is grads[k])])
+        return True
+
+    def _skip(self, grads: list[Any], zero_grads: bool) -> None:
+        self.skipped += 1
+        self._before = None                         # undo() takes back the last step asked for, not one before it
+        if zero_grads:
+            self._clear([g for g in grads if g is not None])
+
+    def undo(self) -> None:
+        """Take back the last step, to the bit: parameters, state and counts are what they were before it.
+
+        Raises RuntimeError if the last step was not made with undoable=True, or has been taken back.
+        """
+        if self._before is None:
+            raise RuntimeError("undo: the last step was not made with undoable=True, or has been taken back")
+        self._restore(self._before)
+        self._before = None
+
+
+def weight(average: Any, step: int) -> float:
+    """How far the average moves towards the parameters at a step; `average` is the option of that name."""
+    return 0.0 if average is None else 1.0 - number(AVERAGE, average, step)
+
+
+def calls(tensors: Tensors, meant: Meant, grads: list[Any], average: Any) -> list[tuple[Share, Call]]:
+    """What each share's step takes. Schedules are asked here, so that what they raise comes before any change."""
+    found = [(share, share.call(meant, grads)) for share in tensors.shares]
+    if average is not None:
+        found = [(share, ([(*block, weight(average, block[0])) for block in blocks], which))
+                 for share, (blocks, which) in found]
+    return found

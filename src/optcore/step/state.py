@@ -1,0 +1,46 @@
+"""What is kept of a tensor between steps, and in which format: its rule's state, and what may stand beside it.
+
+Owns the choice of a format for each state array, for every front end. Allocates nothing: arrays are NumPy's or torch's.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from optcore.formats import FORMATS, playing
+from optcore.rules import SENSITIVE_STATE, Family
+
+SMALL = 4096                    # tensors of fewer elements keep float32 state where blocks of codes are asked for
+BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
+
+
+class StateFormats:
+    """The storage format of each state array of a class, by torch's name."""
+
+    def __init__(self, family: Family, wanted: str | Mapping[str, str]) -> None:
+        """wanted: state_dtype, as given. Raises ValueError for an unknown array or format."""
+        keys, known = family.keys(), playing("state")
+        # Where one format is asked for all, what it would harm is kept in float32.
+        self.exact = SENSITIVE_STATE if isinstance(wanted, str) else set()
+        chosen = wanted if isinstance(wanted, Mapping) else dict.fromkeys(keys, wanted)
+        for key, form in chosen.items():
+            if key not in keys:
+                raise ValueError(f"state_dtype: {key!r} is no state of {family.name}; it has {', '.join(keys)}")
+            if form not in known:
+                raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(known)}")
+        if isinstance(wanted, str) and wanted not in known:
+            raise ValueError(f"state_dtype={wanted!r}: it must be {' or '.join(known)}")
+        self.wanted = {**dict.fromkeys(keys, "float32"), **chosen}
+
+    def of(self, key: str, size: int) -> str:
+        """The format of this array of a tensor of `size` elements."""
+        form = self.wanted[key]
+        coded = FORMATS[form].block > 1
+        return "float32" if coded and (size < SMALL or key in self.exact) else form
+
+
+def beside(narrow: bool, rounding: str, averaged: bool) -> dict[str, str]:
+    """The storage format of each of BESIDE that is kept; narrow: of a parameter that is not float32."""
+    have = {"compensation": "bfloat16" if narrow and rounding == "kahan" else "",
+            "master": "float32" if narrow and rounding == "master" else "",
+            "average": "float32" if averaged else ""}
+    return {key: form for key, form in have.items() if form}

@@ -1,0 +1,35 @@
+"""Parameters that the kernels cannot step where they lie: with holes between the elements, a negative bit, an odd address.
+
+Owns the copies that are stepped in their place. Each is brought up to date before a step and written back after it.
+"""
+from __future__ import annotations
+
+from torch import Tensor
+from torch import contiguous_format as C_ORDER
+
+from optcore.torch import _tensors
+
+
+class Detours:
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Tensor, Tensor]] = []    # a parameter, and what is stepped for it
+
+    def stepped(self, p: Tensor, in_blocks: bool) -> Tensor:
+        """What is to be stepped for p: itself, or a copy. in_blocks: state of it is in blocks, which are of elements in C
+        order: in the order of some strides they would mean something else where the strides are others."""
+        whole = p.is_contiguous() if in_blocks else _tensors.dense(p)
+        if whole and not p.is_neg() and p.data_ptr() % p.itemsize == 0:
+            return p
+        self.pairs.append((p, p.clone(memory_format=C_ORDER)))
+        return self.pairs[-1][1]
+
+    def has(self, p: Tensor) -> bool:
+        return any(q is p for q, _ in self.pairs)
+
+    def gather(self) -> None:
+        for p, stepped in self.pairs:
+            stepped.copy_(p)
+
+    def scatter(self) -> None:
+        for p, stepped in self.pairs:
+            p.copy_(stepped)
