@@ -1,0 +1,117 @@
+"""The three places of a rule agree: its row of the table, its struct in the kernels, its formula in the reference;
+and everything made from the row (functions, stubs, docstrings) is there and true."""
+from __future__ import annotations
+
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import optcore as oc
+import optcore.torch
+from optcore import _dispatch, _kernels, functional, optimizers, racing, reference, schedules
+from optcore.rules import FAMILIES, RULES
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.parametrize("isa", _dispatch.available())
+def test_kernels_table_and_reference_have_the_same_rules(isa):
+    in_kernels = _dispatch.load(isa).rules()
+    assert set(in_kernels) == set(reference.FORMULAS) == {r.kernel for r in RULES.values()}
+    for rule in RULES.values():
+        names, slots, nonnegative = in_kernels[rule.kernel]
+        assert names == reference.scalar_names(rule.kernel)
+        defaults = [s.default for s in rule.all_settings]
+        assert len(rule.scalars(1, *defaults)) == 3 + len(names)
+        assert len(rule.arrays) == 2 + slots
+        assert len(rule.keys) == (slots if rule.decay else 0)
+        assert nonnegative == sum(bit << k for k, bit in enumerate(rule.nonnegative))
+
+
+def test_functions_and_their_signatures_follow_the_table():
+    assert set(functional.__all__) == set(reference.__all__) == set(RULES)
+    for name, rule in RULES.items():
+        ours, theirs = getattr(functional, name), getattr(reference, name)
+        assert inspect.signature(ours) == inspect.signature(theirs)
+        assert list(inspect.signature(ours).parameters) == [
+            *rule.arrays, "step", *(s.name for s in rule.all_settings), "num_threads", "seed", "offset", "rounding",
+            "clip_value", "compensation", "copy", "average", "average_weight"]
+
+
+def test_every_family_means_a_rule_for_its_defaults():
+    for name, family in FAMILIES.items():
+        rule, values = family.pick(family.settings)
+        assert len(values) == len(RULES[rule].all_settings)
+        assert name in oc.__all__ and getattr(oc, name).__name__ == name
+
+
+def test_public_names_are_documented():
+    for name in oc.__all__:
+        assert inspect.getdoc(getattr(oc, name)), name
+    for name in RULES:
+        text = inspect.getdoc(getattr(functional, name))
+        for part in ("step", "Raises", "Source", ">>>", *RULES[name].formula):
+            assert part in text, (name, part)
+
+
+@pytest.mark.parametrize("module", [oc, functional, reference, optimizers, schedules, oc._info, oc.step.arrays,
+                                    oc.accumulate, oc.check, oc.search, oc.surfaces, racing, optcore.torch,
+                                    optcore.torch._backward],
+                         ids=lambda m: m.__name__)
+def test_examples_in_docstrings(module):
+    finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()
+    found = [x for name, made in vars(module).items() if not name.startswith("_")
+             and (inspect.isfunction(made) or inspect.isclass(made)) and made.__module__ == module.__name__
+             for x in finder.find(made, name, globs={})]
+    for example in found:
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0
+    assert module is oc or runner.tries > 0
+
+
+def test_written_stubs_are_up_to_date():
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import make_stubs
+    finally:
+        sys.path.pop(0)
+    for name, text in make_stubs.texts().items():
+        assert (ROOT / "src" / "optcore" / name).read_text() == text, "run: python tools/make_stubs.py"
+
+
+def test_stubs_agree_with_the_modules(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "optcore._kernels", "optcore.functional", "optcore.reference",
+         "optcore.optimizers", "optcore.torch", "--allowlist", ROOT / "tests" / "rules" / "stubtest_allowlist.txt"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_type_checks(tmp_path):
+    """As installed: py.typed and the stubs came along."""
+    (tmp_path / "user.py").write_text(
+        "import numpy as np\nimport optcore as oc\n"
+        "p = np.ones(3, np.float32)\n"
+        "oc.functional.adam(p, p, p, p, step=1, lr=0.1)\n"
+        "opt = oc.Adam([p], lr=0.1, betas=(0.9, 0.99))\n"
+        "opt.step([p])\n"
+        "oc.Adam([p], lr=oc.schedules.cosine(0.1, 9), betas=(lambda t: 0.9, 0.99))\n"
+        "threads: int = oc.get_num_threads()\n"
+        "import torch\n"
+        "import optcore.torch as ot\n"
+        "net = torch.nn.Linear(2, 1)\n"
+        "fused: torch.optim.AdamW = ot.AdamW(net.parameters(), lr=1e-3, max_norm=1.0)\n"
+        "fused.step()\n"
+        "opt2 = oc.Adam([p], learning_rate=0.1)  # type: ignore[call-arg]\n")
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "user.py"], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_rule_that_the_kernels_lack_is_named():
+    with pytest.raises(ValueError, match="not in list"):
+        _kernels.rule_index("NoSuchRule")
