@@ -225,6 +225,7 @@ def test_a_function_that_does_not_read_its_argument_is_told():
 
 # ---------------------------------------------------------------------------------------------- neither
 
+
 def hinge(x):
     return np.maximum(x, 0).sum() + 0.5 * x @ x
 

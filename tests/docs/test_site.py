@@ -24,6 +24,7 @@ try:
 finally:
     sys.path.pop(0)
 
+
 def included(text: str) -> str:
     """A page with what it takes from other files."""
     return text + "".join((DOCS / name).read_text() for name in re.findall(r"```\{include\} (\S+)", text))

@@ -7,9 +7,10 @@ import pytest
 
 import optcore as oc
 from optcore.rules import FAMILIES, RULES
-from tests.step.test_bad_input import contents, refuse_by
-from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, good_arrays, read_only, refuse
-from tests.support.helpers import assert_same_bits
+from tests.support.arrays import good_arrays, read_only
+from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET
+from tests.support.bits import assert_same_bits
+from tests.support.refusals import contents, refuse, refuse_by
 
 NAMES = sorted(RULES)
 WITH_STATE = [name for name in NAMES if RULES[name].keys]

@@ -13,20 +13,14 @@ from optcore import formats as _formats
 from optcore import reference
 from optcore.rules import FAMILIES, RULES
 from optcore.step import arrays as _arrays
-from tests.support.helpers import OFFSETS, SIZES, assert_same_bits, placed, random_arrays, scalars, settings_for
+from tests.support.arrays import placed, random_arrays, stored
+from tests.support.bits import assert_same_bits
+from tests.support.draws import OFFSETS, SIZES, settings_for
+from tests.support.steps import scalars
 
 GRADIENTS = st.sampled_from(_arrays.GRADIENT)
 # First elements of a shard: none, a few, and around the multiple of 2^32 at which the noise takes in its number.
 FIRST = st.sampled_from([0, 1, 12345, 2**32 - 100, 2**32, 2**40 + 7])
-
-
-def stored(a, form, nonnegative=False):
-    """A float32 array in a storage format (bfloat16 cut off, not rounded: which value it is does not matter)."""
-    if form == "bfloat16":
-        return (a.view(np.uint32) >> 16).astype(np.uint16)
-    if form == "int8":
-        return _formats.encode8(a, np.zeros(_formats.blocks(a.size) * 256, np.uint32), nonnegative)
-    return a.astype(form)
 
 
 @st.composite

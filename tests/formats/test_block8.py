@@ -16,7 +16,8 @@ import optcore as oc
 from optcore import formats as _formats
 from optcore import reference
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE
-from tests.support.helpers import kernel_step, placed, random_arrays
+from tests.support.arrays import placed, random_arrays
+from tests.support.steps import kernel_step
 
 BENCH = Path(__file__).resolve().parent.parent.parent / "bench"
 BLOCK = 256

@@ -15,8 +15,8 @@ import optcore as oc
 from optcore import formats as _formats
 from optcore import reference
 from optcore.rules import FAMILIES, RULES
-from tests.step.test_stages import compare
-from tests.support.helpers import assert_same_bits, random_arrays
+from tests.support.arrays import random_arrays
+from tests.support.bits import assert_same_bits, compare
 
 NAMES = sorted(FAMILIES)
 SIZES = st.sampled_from([1, 7, 8, 9, 255, 256, 257, 1023, 1024, 1025, 4097, 5000])

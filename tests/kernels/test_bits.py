@@ -9,18 +9,10 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from optcore.rules import RULES
-from tests.support.helpers import (
-    OFFSETS,
-    RULE_NAMES,
-    SIZES,
-    assert_same_bits,
-    kernel_step,
-    placed,
-    random_arrays,
-    reference_step,
-    scalars,
-    settings_for,
-)
+from tests.support.arrays import placed, random_arrays
+from tests.support.bits import assert_same_bits
+from tests.support.draws import OFFSETS, RULE_NAMES, SIZES, settings_for
+from tests.support.steps import kernel_step, reference_step, scalars
 
 KINDS = st.sampled_from(["normal", "normal", "tiny", "huge", "mixed"])
 

@@ -17,8 +17,10 @@ import pytest
 import optcore as oc
 from optcore import _dispatch, _kernels
 from optcore.rules import RULES
-from tests.support.helpers import assert_same_bits, random_arrays, reference_step
+from tests.support.arrays import random_arrays
+from tests.support.bits import assert_same_bits
 from tests.support.processes import STEPS, run, value_of
+from tests.support.steps import reference_step
 
 USABLE = _dispatch.available()
 UNUSABLE = [isa for isa in _dispatch.LEVELS if isa not in USABLE]

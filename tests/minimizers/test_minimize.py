@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 import optcore as oc
 from optcore.minimizers import driver, linesearch, minimizer
-from tests.support.helpers import assert_same_bits
+from tests.support.bits import assert_same_bits
 
 METHODS = ["lbfgs", "bfgs", "newton", "newton-cg"]
 START = np.array([-1.2, 1.0, 0.8, -0.5])

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import optcore as oc
 from optcore.minimizers import linesearch
-from tests.support.helpers import assert_same_bits
+from tests.support.bits import assert_same_bits
 
 METHODS = ["lbfgs", "bfgs", "newton", "newton-cg"]
 START = np.array([-1.2, 1.0, 0.8, -0.5])

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optcore.minimizers import reference
-from tests.support.helpers import SIZES, assert_same_bits, placed
+from tests.support.arrays import placed
+from tests.support.bits import assert_same_bits
+from tests.support.draws import SIZES
 
 FORMS = st.sampled_from([np.float32, np.float64])
 KINDS = st.sampled_from(["normal", "huge", "mixed"])

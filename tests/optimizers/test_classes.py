@@ -10,52 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import reference
-from optcore.rules import FAMILIES, RULES
-from tests.support.helpers import assert_same_bits
-
-VARIATIONS = [
-    ("SGD", {}), ("SGD", {"momentum": 0.9}), ("SGD", {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1}),
-    ("SGD", {"momentum": 0.8, "nesterov": True}), ("NesterovClassical", {"maximize": True}),
-    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}), ("RMSprop", {}),
-    ("RMSprop", {"momentum": 0.9}), ("RMSprop", {"centered": True}), ("RMSprop", {"centered": True, "momentum": 0.5}),
-    ("Adam", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}), ("AdamW", {}), ("AdamW", {"amsgrad": True}),
-    ("Lion", {"weight_decay": 0.1}), ("Adadelta", {}), ("Adamax", {"weight_decay": 0.1}), ("NAdam", {}),
-    ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}), ("RAdam", {}),
-    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}), ("Rprop", {}), ("Rprop", {"maximize": True}),
-    ("ASGD", {"t0": 2.0, "lambd": 0.1}), ("AdEMAMix", {}), ("AdEMAMix", {"t_alpha": 5.0, "t_beta3": 5.0}),
-]
-VARIATION_IDS = [name + "".join(f",{k}={v}" for k, v in s.items()) for name, s in VARIATIONS]
-each_variation = pytest.mark.parametrize("name, chosen", VARIATIONS, ids=VARIATION_IDS)
-
-
-def tensors(rng, sizes=((3, 5), (17,), (), (0,), (4, 1, 9))):
-    return [rng.standard_normal(s).astype(np.float32).reshape(s) for s in sizes]
-
-
-class ReferenceLoop:
-    """What a class should do, said with the reference's functions alone."""
-
-    def __init__(self, name, params, **chosen):
-        self.family = FAMILIES[name]
-        self.settings = {**self.family.settings, **chosen}
-        self.params = params
-        self.state = [{} for _ in params]
-        self.steps = [0] * len(params)
-
-    def step(self, grads):
-        name, values = self.family.pick(self.settings)
-        rule = RULES[name]
-        for i, (p, g) in enumerate(zip(self.params, grads, strict=True)):
-            if g is None:
-                continue
-            for k in rule.keys:
-                if k not in self.state[i]:
-                    first = self.settings.get(self.family.fill.get(k, ""), 0.0)
-                    self.state[i][k] = np.full_like(p, first)
-            self.steps[i] += 1
-            named = {s.name: v for s, v in zip(rule.all_settings, values, strict=True)}
-            getattr(reference, name)(p, g, *(self.state[i][k] for k in rule.keys), step=self.steps[i], **named)
+from optcore.rules import FAMILIES
+from tests.support.bits import assert_same_bits
+from tests.support.classes import each_variation, tensors
+from tests.support.steps import ReferenceLoop
 
 
 @each_variation

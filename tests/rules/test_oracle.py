@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore import reference
 from optcore.rules import RULES
+from tests.support.arrays import random_arrays
 from tests.support.bounded import U32, Bounded, bounded_step
-from tests.support.helpers import random_arrays, scalars, settings_for
+from tests.support.draws import settings_for
+from tests.support.steps import scalars
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

@@ -16,9 +16,9 @@ import optcore as oc
 from optcore import reference
 from optcore.rules import RULES
 from optcore.rules import scalars as _scalars
+from tests.support.bits import assert_same_bits
 from tests.support.bounded import U64
-from tests.support.helpers import assert_same_bits
-from tests.torch.test_oracle import torch_trajectory
+from tests.support.torch_oracle import torch_trajectory
 
 BETA = st.one_of(st.just(0.0), st.floats(0.0, 1.0, exclude_max=True))
 N = 20

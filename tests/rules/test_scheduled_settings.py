@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore.rules import RULES
 from optcore.rules.settings import FLAG
-from optcore.schedules import constant, cosine, exponential, one_cycle, warmup
-from tests.optimizers.test_classes import ReferenceLoop, each_variation, tensors
-from tests.step.test_bad_input import build, refuse_by, same_from_here
-from tests.support.bad_arrays import CLASSES, good_arrays, numbers_of, of_class, refuse
-from tests.support.helpers import RULE_NAMES, assert_same_bits, random_arrays, reference_step, settings_for
+from optcore.schedules import constant, warmup
+from tests.support.arrays import good_arrays, random_arrays
+from tests.support.bits import assert_same_bits
+from tests.support.classes import CLASSES, each_variation, numbers_of, of_class, scheduled, tensors
+from tests.support.draws import RULE_NAMES, settings_for
+from tests.support.refusals import build, refuse, refuse_by, same_from_here
+from tests.support.steps import ReferenceLoop, reference_step
 
 
 @given(name=RULE_NAMES, data=st.data(), step=st.integers(1, 2**53), seed=st.integers(0, 2**32 - 1))
@@ -45,19 +47,6 @@ def test_plain_floats_pay_for_no_question(name, monkeypatch):
     assert len(rule.scalars(1, *defaults)) >= 3
     with pytest.raises(TypeError, match="NoneType"):
         rule.scalars(1, constant(0.5), *defaults[1:])
-
-
-FALLING = {"lr": warmup(0.1, 2, then=cosine(0.1, 4)), "weight_decay": exponential(0.1, 0.5)}
-
-
-def scheduled(chosen, family):
-    """The settings of a variation, as many of them functions of the step as can be."""
-    made = {**chosen, **{k: v for k, v in FALLING.items() if k in family.settings and k not in family.fill.values()}}
-    if "betas" in family.settings:
-        made["betas"] = (warmup(0.9, 3, start=0.5), *family.settings["betas"][1:])
-    if made.get("momentum"):
-        made["momentum"] = one_cycle(0.9, 6)
-    return made
 
 
 @each_variation

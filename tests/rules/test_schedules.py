@@ -16,19 +16,9 @@ from torch.optim import lr_scheduler as judge
 
 from optcore import schedules
 from optcore.schedules import constant, cosine, exponential, one_cycle, piecewise, warmup
+from tests.support.draws import COUNTS, SCHEDULES, VALUES
 
 U = 2.0 ** -53
-VALUES = st.sampled_from([0.0, 1e-3, 0.1, 0.3, 1.0]) | st.floats(1e-6, 10.0)
-COUNTS = st.integers(1, 40)
-SIMPLE = st.one_of(
-    st.builds(constant, VALUES), st.builds(exponential, VALUES, st.floats(0.0, 1.0)),
-    st.builds(lambda v, s, e, w: cosine(v, s + w, e, w), VALUES, COUNTS, VALUES, st.integers(0, 9)),
-    st.builds(one_cycle, VALUES, COUNTS, st.floats(0.0, 1.0), st.sampled_from(["cos", "linear"]),
-              st.floats(1.0, 50.0), st.floats(1.0, 1e4)))
-SCHEDULES = st.recursive(SIMPLE, lambda inner: st.one_of(
-    st.builds(warmup, VALUES, st.integers(0, 20), VALUES, st.none() | inner),
-    st.builds(lambda first, rest: piecewise({1: first, **rest}), VALUES | inner,
-              st.dictionaries(st.integers(2, 50), VALUES | inner, max_size=3))), max_leaves=4)
 
 
 @given(s=SCHEDULES, t=st.integers(1, 200))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.saving.test_files import number_in, numbered
+from tests.support.saved import number_in, numbered
 
 FORK = multiprocessing.get_context("fork")
 

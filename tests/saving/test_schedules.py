@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore import _files, schedules
 from optcore.schedules import constant, cosine, exponential, one_cycle, piecewise, warmup
-from tests.optimizers.test_classes import each_variation, tensors
-from tests.rules.test_scheduled_settings import scheduled
-from tests.rules.test_schedules import SCHEDULES
-from tests.saving.test_files import SIZES, exact, refuses, stepped
-from tests.support.helpers import assert_same_bits
+from tests.support.bits import assert_same_bits, exact
+from tests.support.classes import each_variation, scheduled, tensors
+from tests.support.draws import SCHEDULES
+from tests.support.saved import SIZES, refuses, stepped
 
 # Written by optcore when files were of version 1: Adam after one step of 0.25 along (1, -2).
 VERSION_1 = base64.b85decode(

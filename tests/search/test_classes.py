@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore.search import centred_ranks
 from optcore.search import noise as _noise
-from tests.support.helpers import assert_same_bits
+from tests.support.bits import assert_same_bits
 
 SEARCHES = {"RandomSearch": dict(sigma=0.3, samples=3), "ES": dict(lr=0.2, sigma=0.3, samples=3),
             "SPSA": dict(lr=0.01, sigma=0.01, samples=2, noise="gaussian")}

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from optcore import formats as _formats
 from optcore.search import noise as _noise
 from optcore.search.noise import KINDS, box_muller, noise
-from tests.support.helpers import OFFSETS, SIZES, assert_same_bits, placed
+from tests.support.arrays import placed
+from tests.support.bits import assert_same_bits
+from tests.support.draws import OFFSETS, SIZES
 
 NUMBERS = st.one_of(st.integers(0, 9000), st.sampled_from([2047, 2048, 2**31 - 5, 2**32 - 100, 2**40 + 1, 2**52]))
 SEEDS, SAMPLES = st.integers(0, 2**64 - 1), st.one_of(st.integers(0, 100), st.integers(0, 2**53 - 10))

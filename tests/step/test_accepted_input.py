@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from optcore.rules import RULES
-from tests.support.bad_arrays import CLASSES, good_arrays, misaligned, read_only, strided
-from tests.support.helpers import assert_same_bits, reference_step
+from tests.support.arrays import good_arrays, misaligned, read_only, strided
+from tests.support.bits import assert_same_bits
+from tests.support.classes import CLASSES
+from tests.support.steps import reference_step
 
 NAMES = sorted(RULES)
 MEANT = sorted(CLASSES)

@@ -18,19 +18,12 @@ import optcore as oc
 from optcore.rules import FAMILIES, RULES
 from optcore.rules.settings import FLAG
 from optcore.step import threads as _threads
-from tests.support.bad_arrays import (
-    BAD,
-    BAD_SHAPE,
-    BAD_TARGET,
-    CLASSES,
-    SHAPE,
-    bad_numbers,
-    good_arrays,
-    numbers_of,
-    of_class,
-    refuse,
-)
-from tests.support.helpers import assert_same_bits, reference_step
+from tests.support.arrays import SHAPE, good_arrays
+from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, bad_numbers
+from tests.support.bits import assert_same_bits
+from tests.support.classes import CLASSES, numbers_of, of_class
+from tests.support.refusals import build, refuse, refuse_by, same_from_here
+from tests.support.steps import reference_step
 
 N = 24
 NAMES = sorted(RULES)
@@ -108,38 +101,6 @@ def test_functional_refuses_bad_counts(name):
 
 def test_every_rule_that_takes_a_gradient_has_a_class():
     assert CLASSES.keys() == {name for name, rule in RULES.items() if rule.decay is not None}
-
-
-def build(name, named=False, seed=0):
-    """(optimizer, gradients) for the class that means the rule: three tensors, by name or not."""
-    kind, chosen = CLASSES[name]
-    rng = np.random.default_rng(seed)
-    params, grads = ([rng.standard_normal(s).astype(np.float32) for s in (SHAPE, (7,), ())] for _ in range(2))
-    if named:
-        params, grads = (dict(zip("abc", x, strict=True)) for x in (params, grads))
-    return kind(params, lr=0.01, **chosen), grads
-
-
-def contents(opt):
-    """Everything of an optimizer that can be seen, as comparable values."""
-    arrays = [*opt._params, *(a for s in opt.state for a in s.values() if isinstance(a, np.ndarray))]
-    groups = [{k: repr(v) for k, v in g.items() if k != "params"} for g in opt.param_groups]
-    return [a.tobytes() for a in arrays], [(list(s), s["step"]) for s in opt.state], groups, repr(opt)
-
-
-def refuse_by(opt, argument, arrays, attempt, *args, **kwargs):
-    """`refuse`, and the optimizer is left as it was."""
-    before = contents(opt)
-    refuse(argument, arrays, attempt, *args, **kwargs)
-    assert contents(opt) == before
-
-
-def same_from_here(opt, twin, grads):
-    """Two optimizers with equal contents stay equal: the refusals left nothing behind that is not seen."""
-    for _ in range(2):
-        opt.step(grads)
-        twin.step(grads)
-    assert contents(opt) == contents(twin)
 
 
 def replaced(grads, k, bad):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore import reference
 from optcore.step import arrays as _arrays
-from tests.formats.test_bits import stored
-from tests.optimizers.test_classes import each_variation, tensors
-from tests.support.helpers import SIZES, assert_same_bits
+from tests.support.arrays import stored
+from tests.support.bits import assert_same_bits, compare
+from tests.support.classes import each_variation, tensors
+from tests.support.draws import SIZES
 
 
 @settings(max_examples=80)
@@ -117,17 +118,6 @@ def test_undo_gives_the_previous_bits_back(name, chosen, form):
         compare((mine, opt.state_dict()), after)
     with pytest.raises(RuntimeError, match="undo"):
         opt.undo()                                          # the last step was not undoable
-
-
-def compare(got, want):
-    for a, b in zip(got[0], want[0], strict=True):
-        assert_same_bits(a, b)
-    assert repr(got[1]["param_groups"]) == repr(want[1]["param_groups"])
-    assert got[1]["state"].keys() == want[1]["state"].keys()
-    for i, entries in want[1]["state"].items():
-        assert entries.keys() == got[1]["state"][i].keys()
-        for k, x in entries.items():
-            np.testing.assert_array_equal(got[1]["state"][i][k], x)
 
 
 def fresh(**settings):

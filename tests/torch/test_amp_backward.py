@@ -9,7 +9,7 @@ import torch
 
 import optcore.torch as ot
 from optcore.rules import FAMILIES
-from tests.torch.test_step import give, pair, same_bits
+from tests.support.torch_tensors import give, pair, same_bits
 
 NAMES = sorted(FAMILIES)
 

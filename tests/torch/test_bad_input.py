@@ -8,7 +8,7 @@ import torch
 
 import optcore.torch as ot
 from optcore.schedules import cosine
-from tests.torch.test_step import NAMES, give, pair, same_bits
+from tests.support.torch_tensors import NAMES, give, pair, same_bits
 
 REFUSED = [
     (lambda: torch.ones(3, dtype=torch.float64), TypeError,

@@ -11,9 +11,9 @@ import torch
 import optcore.torch as ot
 from optcore.rules import FAMILIES
 from tests.support.bounded import U32
-from tests.torch.test_grid import GRID, settings_of
-from tests.torch.test_oracle import bounded_trajectory
-from tests.torch.test_step import give, pair, same_bits
+from tests.support.torch_cases import GRID, settings_of
+from tests.support.torch_oracle import bounded_trajectory
+from tests.support.torch_tensors import give, pair, same_bits
 
 BEFORE, AFTER = 7, 9
 DERIVED = {"mu_product", "eta", "mu"}       # taken anew here, carried by torch: equal to rounding only

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import optcore.torch as ot
-from tests.torch.test_step import NAMES, give, pair, same_bits
+from tests.support.torch_tensors import NAMES, give, pair, same_bits
 
 SAME_SHAPE = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "sum")
 

@@ -12,7 +12,7 @@ import torch
 import optcore as oc
 import optcore.torch as ot
 from optcore.rules import FAMILIES
-from tests.torch.test_step import same_bits
+from tests.support.torch_tensors import same_bits
 
 NAMES = sorted(FAMILIES)
 SIZES = (1, 7, 17, 65, 1025, 5000)

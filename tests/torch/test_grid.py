@@ -16,22 +16,16 @@ import optcore as oc
 import optcore.torch as ot
 from optcore.rules import FAMILIES
 from tests.support.bounded import U32
-from tests.support.torch_cases import optim_db
-from tests.torch.test_oracle import bounded_trajectory
+from tests.support.torch_cases import GRID, settings_of
+from tests.support.torch_oracle import bounded_trajectory
 
 STEPS = 22
 SIZES = (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025)
-GRID = [(info.optim_cls.__name__, case.kwargs) for info in optim_db if info.optim_cls.__name__ in FAMILIES
-        for case in info.optim_inputs_func("cpu")]
 
 
 def test_the_grid_has_every_class_of_torch_that_the_table_has():
     assert {name for name, _ in GRID} == {name for name in FAMILIES if hasattr(torch.optim, name)}
     assert len(GRID) == 70
-
-
-def settings_of(chosen):
-    return {k: float(v) if isinstance(v, torch.Tensor) else v for k, v in chosen.items()}
 
 
 @pytest.mark.parametrize(("name", "chosen"), GRID, ids=[f"{n}-{i}" for i, (n, _) in enumerate(GRID)])

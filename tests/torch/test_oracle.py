@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import reference
-from optcore.rules import FAMILIES, RULES
-from tests.support.bounded import U32, U64, Bounded, bounded_step
+from optcore.rules import FAMILIES
+from tests.support.bounded import U32, U64
+from tests.support.torch_oracle import bounded_trajectory, torch_trajectory
 
 STEPS = 25
 LR = st.sampled_from([1e-3, 0.1, 0.01])
@@ -59,34 +59,6 @@ SETTINGS = {
 
 def test_every_class_that_torch_has_is_compared():
     assert set(SETTINGS) == {name for name in FAMILIES if hasattr(torch.optim, name)}
-
-
-def torch_trajectory(name, chosen, start, gradients):
-    """The parameters in the end, and the state. Scalars kept as state (ASGD's eta) have the default dtype."""
-    torch.set_default_dtype(torch.float64)
-    try:
-        p = torch.from_numpy(start.astype(np.float64)).requires_grad_()
-        opt = getattr(torch.optim, name)([p], foreach=False, **chosen)
-        for g in gradients:
-            p.grad = torch.from_numpy(g.astype(np.float64))
-            opt.step()
-    finally:
-        torch.set_default_dtype(torch.float32)
-    return p.detach().numpy(), opt.state[p]
-
-
-def bounded_trajectory(family, chosen, start, gradients, u, carried=False):
-    """The exact trajectory and how far arithmetic of unit roundoff u may be from it. carried: so may its scalars, by
-    as many roundings as there were steps, one more for each operation."""
-    full = {**family.settings, **chosen}
-    rule_name, values = family.pick(full)
-    rule = RULES[rule_name]
-    arrays = [Bounded.exact(start, u)] + [
-        Bounded.exact(np.full(start.shape, full.get(family.fill.get(k, ""), 0.0), np.float32), u) for k in rule.keys]
-    for t, g in enumerate(gradients, start=1):
-        arrays = bounded_step(reference, rule, [arrays[0], Bounded.exact(g, u), *arrays[1:]],
-                              rule.scalars(t, *values), u, t + 4 if carried else 1)
-    return dict(zip(("p", *rule.keys), arrays, strict=True))
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))

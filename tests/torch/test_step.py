@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import optcore as oc
 import optcore.torch as ot
 from optcore.rules import FAMILIES
+from tests.support.torch_tensors import NAMES, give, pair, same_bits
 
-NAMES = sorted(FAMILIES)
 ORDERS = {
     "plain": lambda shape: torch.randn(shape),
     "transposed": lambda shape: torch.randn(shape[::-1]).permute(*reversed(range(len(shape)))),
@@ -26,22 +26,6 @@ ORDERS = {
     "offset": lambda shape: torch.randn(int(np.prod(shape)) + 3)[3:].view(shape),
     "turned": lambda shape: torch.randn(*shape[:2], shape[3], shape[2]).transpose(2, 3),
 }
-
-
-def pair(seed=0, shapes=((5,), (3, 4), (), (0, 2), (2, 3, 4, 5))):
-    torch.manual_seed(seed)
-    return [torch.randn(s).requires_grad_() for s in shapes]
-
-
-def give(params, seed):
-    g = torch.Generator().manual_seed(seed)
-    for p in params:
-        p.grad = torch.randn(p.shape, generator=g)
-
-
-def same_bits(a, b):
-    return a.dtype == b.dtype and a.shape == b.shape and (       # as float32, which has room for every format
-        a.detach().float().contiguous().numpy().tobytes() == b.detach().float().contiguous().numpy().tobytes())
 
 
 @given(order=st.sampled_from(sorted(ORDERS)), grad_order=st.sampled_from(sorted(ORDERS)),
