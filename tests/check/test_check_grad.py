@@ -4,7 +4,6 @@ neither (a kink, randomness, too much noise) is called by its name. bench/gradie
 from __future__ import annotations
 
 import runpy
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import optcore as oc
+from tests.support.paths import ROOT
 
 # ---------------------------------------------------------------------------------------------- problems
 
@@ -171,8 +171,7 @@ def test_one_wrong_element_in_a_million(large, place):
 
 
 def test_the_example_finds_its_bug(capsys):
-    example = Path(__file__).resolve().parent.parent.parent / "examples" / "gradient_check.py"
-    runpy.run_path(str(example), run_name="__main__")
+    runpy.run_path(str(ROOT / "examples" / "gradient_check.py"), run_name="__main__")
     first, second = capsys.readouterr().out.split("without it")
     assert "gradient check: wrong" in first and "worst: x0['hidden'][0]" in first
     assert "gradient check: correct" in second

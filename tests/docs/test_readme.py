@@ -2,19 +2,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.paths import ROOT
+from tests.support.texts import blocks, needs_torch, run
+
 PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 
 
 def test_examples_run(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    found = [block for block in blocks(ROOT / "README.md") if not needs_torch(block)]
+    assert found
+    for block in found:
+        run([block], "README.md")
     # The example fits 21 numbers to 256 values of unit variance that do not depend on x: least squares leaves
     # about 235/256 of the variance, and the mean would leave 1.
     assert 0.7 < float(capsys.readouterr().out) < 1.0
@@ -22,9 +23,9 @@ def test_examples_run(capsys):
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_examples_in_the_docs_run(page, capsys):
-    names = {"__name__": "docs"}                # a page is read from top to bottom
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        exec(compile(block, str(page), "exec"), names)
+    texts = blocks(page)                        # a page is read from top to bottom
+    if not any(map(needs_torch, texts)):        # else tests/torch/test_docs.py runs it
+        run(texts, page)
 
 
 @pytest.mark.parametrize("page", PAGES)

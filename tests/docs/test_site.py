@@ -2,39 +2,20 @@
 pages of the optimizers can be made. `make docs` builds it all and fails on any warning."""
 from __future__ import annotations
 
-import inspect
 import re
-import sys
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
+import optcore
+import optcore.check
 from optcore.racing import RACERS
 from optcore.rules import FAMILIES, RULES
 from optcore.surfaces import SURFACES
+from tests.support.paths import DOCS, modules_of
+from tests.support.texts import TEXTS, WHOLE, docstrings_lose_no_word, every_public_name_is_documented, optimizer_pages
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
-sys.path.insert(0, str(DOCS / "_ext"))
-try:
-    import dead_links
-    import optimizer_pages
-    import plain_docstrings
-finally:
-    sys.path.pop(0)
-
-
-def included(text: str) -> str:
-    """A page with what it takes from other files."""
-    return text + "".join((DOCS / name).read_text() for name in re.findall(r"```\{include\} (\S+)", text))
-
-
-TEXTS = {path.name: path.read_text() for path in DOCS.glob("*.md")} | {
-    f"optimizers/{name}": text for name, text in optimizer_pages.texts().items()}
-WHOLE = {name: included(text) for name, text in TEXTS.items()}
-MODULES = ["optcore", "optcore.functional", "optcore.schedules", "optcore.check",
-           *(["optcore.torch"] if find_spec("optcore.torch") else [])]
+dead_links, = modules_of(DOCS / "_ext", "dead_links")
+MODULES = [optcore, optcore.functional, optcore.schedules, optcore.check]
 # What _ext/pictures.py draws when the site is built, and is not there before.
 DRAWN = {*(f"surfaces/{name}.png" for name in SURFACES), "surfaces/saddle.gif"}
 
@@ -67,14 +48,9 @@ def test_links_lead_somewhere(name):
         assert not place or place in slugs(WHOLE[other]), f"{name}: {target}"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 def test_every_public_name_is_documented(module):
-    made = import_module(module)
-    for name in made.__all__:
-        assert inspect.getdoc(getattr(made, name)), f"{module}.{name} has no docstring"
-        *_, room = module.split(".")        # what optcore hands on is looked up there
-        mention = rf"\boptcore\.{name}\b|\boptcore\.{room}\.{name}\b"
-        assert any(re.search(mention, text) for text in WHOLE.values()), f"no page of docs/ mentions {module}.{name}"
+    every_public_name_is_documented(module)
 
 
 def test_every_class_has_a_page_that_says_what_the_table_says():
@@ -102,11 +78,7 @@ def test_formulas_lose_nothing_but_their_spelling():
 
 def test_docstrings_lose_no_word_on_their_way_to_the_site():
     for module in MODULES:
-        made = import_module(module)
-        for name in made.__all__:
-            lines = inspect.getdoc(getattr(made, name)).split("\n")
-            text = "\n".join(plain_docstrings.converted(lines)).replace("\\", "")
-            assert re.findall(r"\w+", text) == re.findall(r"\w+", "\n".join(lines)), name
+        docstrings_lose_no_word(module)
 
 
 def test_a_dead_link_in_the_built_site_is_found(tmp_path):

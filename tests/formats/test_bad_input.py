@@ -10,7 +10,7 @@ from optcore.rules import FAMILIES, RULES
 from tests.support.arrays import good_arrays, read_only
 from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET
 from tests.support.bits import assert_same_bits
-from tests.support.refusals import contents, refuse, refuse_by
+from tests.support.refusals import contents, functional_refuses_as_average, refuse, refuse_by
 
 NAMES = sorted(RULES)
 WITH_STATE = [name for name in NAMES if RULES[name].keys]
@@ -58,9 +58,7 @@ def test_functional_refuses_bad_extras(name):
         refuse("clip_value", arrays, call, name, arrays, clip_value=bad)
     for bad in NOT_ROUNDINGS:
         refuse("rounding", narrow, call, name, narrow, rounding=bad)
-    for make in (BAD | BAD_SHAPE | BAD_TARGET).values():
-        bad = make(arrays[0].copy())
-        refuse("average", [*arrays, bad], call, name, arrays, average=bad, average_weight=0.1)
+    functional_refuses_as_average(name, BAD | BAD_SHAPE | BAD_TARGET)
     for make in BAD_HALVES.values():
         bad = make(halves(arrays[0]))
         refuse("copy", [*arrays, bad], call, name, arrays, copy=bad)

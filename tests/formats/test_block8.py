@@ -4,8 +4,6 @@ itself is tested on the reference."""
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +15,9 @@ from optcore import formats as _formats
 from optcore import reference
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE
 from tests.support.arrays import placed, random_arrays
+from tests.support.paths import BENCH, modules_of
 from tests.support.steps import kernel_step
 
-BENCH = Path(__file__).resolve().parent.parent.parent / "bench"
 BLOCK = 256
 FULL = (1 << 20) - 1                        # the noise that rounds up whatever is not exact
 # Powers of 2 from a block's unit up to its largest value, and the codes that it may have without a larger unit.
@@ -296,11 +294,7 @@ def test_small_tensors_and_sensitive_state_stay_float32(name):
 def test_adams_state_of_gpt_2_takes_two_bytes_a_parameter():
     """2 * 257 / 256 for the large tensors, 8 for those below 4096 elements, which are 0.1 % of all. (A step without
     gradients allocates the state and touches no page of it.)"""
-    sys.path.insert(0, str(BENCH))
-    try:
-        import shapes
-    finally:
-        sys.path.pop(0)
+    shapes, = modules_of(BENCH, "shapes")
     params = [np.zeros(shape, np.float32) for shape in shapes.gpt2()]
     opt = oc.Adam(params, state_dtype="int8")
     opt.step([None] * len(params))

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore.rules import FAMILIES
 from tests.support.bits import assert_same_bits
 from tests.support.classes import each_variation, tensors
 from tests.support.steps import ReferenceLoop
@@ -217,25 +216,6 @@ def test_lookahead_returns_the_parameters_to_the_bit():
     for p, q in zip(params, here, strict=True):
         assert_same_bits(p, q)
     opt.step(tensors(rng))
-
-
-def test_settings_are_torchs():
-    """Names, order and defaults of the constructors, for every argument that both have."""
-    import inspect
-
-    import torch
-    for name in FAMILIES:
-        if not hasattr(torch.optim, name):
-            continue
-        ours = inspect.signature(getattr(oc, name)).parameters
-        theirs = inspect.signature(getattr(torch.optim, name)).parameters
-        for k, x in ours.items():
-            if k in ("state_dtype", "seed", "nonfinite", "rounding", "average"):
-                continue
-            assert k in theirs, (name, k)
-            assert x.default is inspect.Parameter.empty or x.default == theirs[k].default, (name, k)
-        positional = [k for k, x in theirs.items() if x.kind is x.POSITIONAL_OR_KEYWORD and k in ours]
-        assert list(ours)[:len(positional)] == positional, name
 
 
 def test_the_text_of_an_optimizer_says_what_its_groups_are_set_to():

@@ -22,7 +22,16 @@ from tests.support.arrays import SHAPE, good_arrays
 from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, bad_numbers
 from tests.support.bits import assert_same_bits
 from tests.support.classes import CLASSES, numbers_of, of_class
-from tests.support.refusals import build, refuse, refuse_by, same_from_here
+from tests.support.refusals import (
+    build,
+    functional_refuses,
+    gradients_refused,
+    parameters_refused,
+    refuse,
+    refuse_by,
+    replaced,
+    same_from_here,
+)
 from tests.support.steps import reference_step
 
 N = 24
@@ -42,10 +51,7 @@ def test_functional_refuses_bad_arrays(name):
     rule = RULES[name]
     for k, letter in enumerate(rule.arrays):
         kinds = BAD | BAD_SHAPE | {"None": lambda a: None} | ({} if k == 1 else BAD_TARGET)
-        for make in kinds.values():
-            arrays = good_arrays(rule)
-            arrays[k] = make(arrays[k])
-            refuse(letter, arrays, call, name, arrays)
+        functional_refuses(name, k, kinds)
         arrays = good_arrays(rule, (1,))
         arrays[k] = arrays[k].reshape(())
         refuse(letter, arrays, call, name, arrays)
@@ -103,13 +109,10 @@ def test_every_rule_that_takes_a_gradient_has_a_class():
     assert CLASSES.keys() == {name for name, rule in RULES.items() if rule.decay is not None}
 
 
-def replaced(grads, k, bad):
-    return {**grads, k: bad} if isinstance(grads, dict) else [bad if i == k else g for i, g in enumerate(grads)]
-
-
 @pytest.mark.parametrize("stepped", [False, True], ids=["at the first step", "later"])
 @pytest.mark.parametrize("name", MEANT)
 def test_classes_refuse_bad_gradients(name, stepped):
+    gradients_refused(name, stepped, BAD | BAD_SHAPE)
     for named in (False, True):
         opt, grads = build(name, named)
         twin, _ = build(name, named)
@@ -118,8 +121,7 @@ def test_classes_refuse_bad_gradients(name, stepped):
             twin.step(grads)
         key, second = "ab" if named else (0, 1)
         p, other = opt._params[:2]
-        bad = [make(grads[key]) for make in (BAD | BAD_SHAPE).values()]
-        bad += [p, p.ravel()[:0], other]
+        bad = [p, p.ravel()[:0], other]
         bad += [a for a in opt.state[0].values() if isinstance(a, np.ndarray)]
         for x in bad:
             refuse_by(opt, f"grads[{key!r}]", [x], opt.step, replaced(grads, key, x))
@@ -149,11 +151,7 @@ def test_classes_refuse_bad_parameters(family):
     good = rng.standard_normal(SHAPE).astype(np.float32)
     opt = kind([good.copy()])
     memory = np.zeros(2 * N, np.float32)
-    for make in (BAD | BAD_TARGET | {"None": lambda a: None}).values():
-        bad = make(good.copy())
-        refuse("params[1]", [good, bad], kind, [good, bad])
-        refuse("params['b']", [good, bad], kind, {"w": good, "b": bad})
-        refuse_by(opt, "params[1]", [bad], opt.add_param_group, {"params": [bad]})
+    parameters_refused(kind, good, BAD | BAD_TARGET | {"None": lambda a: None})
     for distance in (0, 1, N - 1):
         pair = [memory[:N], memory[distance:distance + N]]
         refuse("params[1]", pair, kind, pair)

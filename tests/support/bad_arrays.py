@@ -2,11 +2,18 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from hypothesis import strategies as st
 
 from optcore.rules.settings import FRACTION, GROWING, NONNEGATIVE, SHRINKING
 from tests.support.arrays import backwards, misaligned, read_only, strided
+from tests.support.foreign import BfloatByDLPack, OnlyDLPack
+
+
+class Withheld(OnlyDLPack):
+    """Memory of the CPU that its owner does not give away, as torch does not where a tensor needs a gradient."""
+
+    def __dlpack__(self, **_):
+        raise BufferError("not now")
 
 
 class Elsewhere:
@@ -36,9 +43,9 @@ BAD = {
     "big-endian": lambda a: a.astype(">f4"),
     "bytes": lambda a: a.tobytes(),
     "a record": lambda a: a.view([("x", np.float32)]),
-    "bfloat16": lambda a: torch.from_numpy(a).to(torch.bfloat16),
-    "requires grad": lambda a: torch.from_numpy(a).requires_grad_(),
-    "no memory": lambda a: torch.empty(a.shape, device="meta"),
+    "float64 by DLPack": lambda a: OnlyDLPack(a.astype(np.float64)),
+    "bfloat16 by DLPack": BfloatByDLPack,
+    "withheld": Withheld,
     "dlpack on cuda": OnCuda,
     "cuda array interface": lambda a: Elsewhere(a, __cuda_array_interface__={"shape": a.shape, "typestr": "<f4"}),
     "a list": lambda a: a.tolist(),
@@ -74,4 +81,4 @@ def bad_numbers(setting):
         st.sampled_from(edges),
         st.floats(max_value=-1e-300), st.floats(min_value=limit), st.integers(max_value=-1),
         st.sampled_from([float("nan"), float("inf"), np.float32("nan"), 10**400, -10**400, "x", b"1", 1j, [0.1],
-                         (0.1, 0.2), {}, object(), np.ones(2), np.full(1, 0.5), torch.ones(2)]))
+                         (0.1, 0.2), {}, object(), np.ones(2), np.full(1, 0.5), OnlyDLPack(np.ones(2))]))

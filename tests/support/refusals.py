@@ -6,7 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from tests.support.arrays import SHAPE
+import optcore as oc
+from optcore.rules import RULES
+from tests.support.arrays import SHAPE, good_arrays
 from tests.support.bad_arrays import Elsewhere
 from tests.support.classes import CLASSES
 
@@ -61,3 +63,49 @@ def same_from_here(opt, twin, grads):
         opt.step(grads)
         twin.step(grads)
     assert contents(opt) == contents(twin)
+
+
+def replaced(grads, k, bad):
+    return {**grads, k: bad} if isinstance(grads, dict) else [bad if i == k else g for i, g in enumerate(grads)]
+
+
+def functional_refuses(name, k, kinds):
+    """The k-th array of a rule's function, made bad in each of these ways, is refused by its letter."""
+    rule = RULES[name]
+    for make in kinds.values():
+        arrays = good_arrays(rule)
+        arrays[k] = make(arrays[k])
+        refuse(rule.arrays[k], arrays, getattr(oc.functional, name), *arrays, step=2)
+
+
+def functional_refuses_as_average(name, kinds):
+    arrays = good_arrays(RULES[name])
+    for make in kinds.values():
+        bad = make(arrays[0].copy())
+        refuse("average", [*arrays, bad], getattr(oc.functional, name), *arrays, step=2, average=bad,
+               average_weight=0.1)
+
+
+def gradients_refused(name, stepped, kinds):
+    """A class refuses a gradient made bad in each of these ways, in a list and by name, before the first step or after
+    one, and goes on as if it had not been given."""
+    for named in (False, True):
+        (opt, grads), (twin, _) = build(name, named), build(name, named)
+        if stepped:
+            opt.step(grads)
+            twin.step(grads)
+        key = "a" if named else 0
+        for make in kinds.values():
+            bad = make(grads[key])
+            refuse_by(opt, f"grads[{key!r}]", [bad], opt.step, replaced(grads, key, bad))
+        same_from_here(opt, twin, grads)
+
+
+def parameters_refused(kind, good, kinds):
+    """A class refuses a parameter made bad in each of these ways, in its constructor and in a later group."""
+    opt = kind([good.copy()])
+    for make in kinds.values():
+        bad = make(good.copy())
+        refuse("params[1]", [good, bad], kind, [good, bad])
+        refuse("params['b']", [good, bad], kind, {"w": good, "b": bad})
+        refuse_by(opt, "params[1]", [bad], opt.add_param_group, {"params": [bad]})
