@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS, BENCH = ROOT / "docs", ROOT / "bench"
+FILES_0_1 = ROOT / "tests" / "saving" / "files_0_1"          # saved by optcore 0.1.0
 
 
 def modules_of(folder, *names):
