@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- python3.11 python3.12 python3.13
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-tests="tests/test_bits.py tests/test_oracle.py tests/test_optimizers.py"
-run="-q -p no:cacheprovider --deselect tests/test_optimizers.py::test_settings_are_torchs"
+tests="tests/kernels/test_bits.py tests/rules/test_oracle.py tests/optimizers/test_classes.py"
+run="-q -p no:cacheprovider --deselect tests/optimizers/test_classes.py::test_settings_are_torchs"
 
 "$1" -m venv "$work/build"
 "$work/build/bin/pip" install -q build

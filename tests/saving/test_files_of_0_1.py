@@ -1,0 +1,86 @@
+"""Files that optcore 0.1.0 saved are loaded, and the next steps have the bits that they had there.
+
+files_0_1/README.md says how they came about. The gradients of the steps after the file are those that 0.1.0 drew next
+from its generator, so what it drew before is drawn here too.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from scipy.optimize import rosen, rosen_der, rosen_hess
+
+import optcore as oc
+from optcore.schedules import cosine
+from tests.support.paths import FILES_0_1
+
+EXPECTED = json.loads((FILES_0_1 / "expected.json").read_text())
+SHAPES = {"w": (70, 60), "b": (7,)}
+
+# The class, what its constructor was given beside the settings that the file has, and the parameters' format.
+SAVED = {
+    "sgd_momentum": ("SGD", {}, "float32"), "adam_amsgrad": ("Adam", {}, "float32"),
+    "adamw_int8": ("AdamW", {"state_dtype": "int8", "seed": 5}, "float32"),
+    "nadam_bfloat16": ("NAdam", {"state_dtype": "bfloat16", "seed": 1}, "float32"),
+    "rmsprop_average": ("RMSprop", {"average": 0.9}, "float32"), "rprop": ("Rprop", {}, "float32"),
+    "lion_kahan": ("Lion", {"rounding": "kahan"}, "bfloat16"),
+    "adam_master": ("Adam", {"rounding": "master"}, "float16"),
+    "ademamix_schedule": ("AdEMAMix", {}, "float32"), "asgd": ("ASGD", {}, "float32"),
+}
+# Settings that 0.1.0 was given; the file has them.
+SETTINGS = {"sgd_momentum": {"momentum": 0.9, "weight_decay": 0.01}, "adam_amsgrad": {"amsgrad": True},
+            "rmsprop_average": {"centered": True, "momentum": 0.9},
+            "ademamix_schedule": {"lr": cosine(0.01, 100, warmup=5)}}
+MINIMIZERS = ("lbfgs", "bfgs", "newton")
+
+
+def test_every_file_is_read():
+    assert {path.stem for path in FILES_0_1.glob("*.safetensors")} == {
+        *SAVED, *(f"minimizer_{m}" for m in MINIMIZERS)}
+    assert {name for name in EXPECTED if not name.startswith("torch_")} == {
+        path.stem for path in FILES_0_1.glob("*.safetensors")}
+
+
+def draw(rng):
+    return {key: rng.standard_normal(shape).astype(np.float32) for key, shape in SHAPES.items()}
+
+
+def digest(params, state):
+    sha = hashlib.sha256()
+    for p in params.values():
+        sha.update(p.tobytes())
+    for entries in state:
+        for key in sorted(entries):
+            sha.update(np.asarray(entries[key]).tobytes())
+    return sha.hexdigest()
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_an_optimizer_goes_on_with_the_same_bits(name):
+    family, extras, form = SAVED[name]
+    dtype = np.dtype(ml_dtypes.bfloat16 if form == "bfloat16" else form)
+    with np.load(FILES_0_1 / f"{name}.npz") as file:
+        params = {key: file[key].view(dtype) for key in SHAPES}
+    opt = getattr(oc, family)(params, **extras)
+    opt.load(FILES_0_1 / f"{name}.safetensors")
+    assert SETTINGS.get(name, {}).items() <= opt.param_groups[0].items()
+    rng = np.random.default_rng(0)
+    for _ in range(4):                  # the parameters and three steps' gradients
+        draw(rng)
+    for _ in range(2):
+        opt.step(draw(rng))
+    assert digest(params, opt.state) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("method", MINIMIZERS)
+def test_a_minimizer_goes_on_with_the_same_bits(method):
+    minimizer = oc.Minimizer(np.zeros(5), method=method)
+    minimizer.load(FILES_0_1 / f"minimizer_{method}.safetensors")
+    for _ in range(4):
+        x = np.array(minimizer.ask())
+        more = {"hess": rosen_hess(x)} if method == "newton" else {}
+        minimizer.tell(rosen(x), rosen_der(x), **more)
+    assert hashlib.sha256(np.array(minimizer.x).tobytes()).hexdigest() == EXPECTED[f"minimizer_{method}"]

@@ -1,0 +1,225 @@
+"""A program of several processes, for tests/torch/test_processes.py: torch_ranks.py WHAT RANK RANKS FOLDER.
+
+Each WHAT is a function below; it raises where something is not as it should be. The ranks meet by a file in FOLDER.
+"""
+from __future__ import annotations
+
+import copy
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+import optcore.torch as ot
+
+STEPS = 4
+CLASSES = {"SGD": {"lr": 0.1, "momentum": 0.9}, "AdamW": {"lr": 0.01, "amsgrad": True}, "NAdam": {"lr": 0.01},
+           "Rprop": {"lr": 0.01}}
+
+
+def model():
+    """Rows that two ranks and four cannot share evenly; the last layer has one row for all of them."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(7, 13), torch.nn.Tanh(), torch.nn.Linear(13, 1))
+
+
+def data(rank, t):
+    return torch.randn(6, 7, generator=torch.Generator().manual_seed(100 * rank + t))
+
+
+def whole(t):
+    return t.full_tensor() if isinstance(t, DTensor) else t
+
+
+def same(some, others):
+    return all(torch.equal(whole(a.detach()), b.detach()) for a, b in zip(some, others, strict=True))
+
+
+def follow(alone, opt, grads):
+    for p, g in zip(alone.parameters(), grads, strict=True):
+        p.grad = g
+    opt.step()
+
+
+def ddp(rank, ranks, folder):
+    for name, chosen in CLASSES.items():
+        alone, net = model(), DistributedDataParallel(model(), gradient_as_bucket_view=name == "AdamW")
+        opt, judge = getattr(ot, name)(net.parameters(), **chosen), getattr(ot, name)(alone.parameters(), **chosen)
+        for t in range(STEPS):
+            net(data(rank, t)).square().mean().backward()
+            follow(alone, judge, [p.grad.clone() for p in net.parameters()])
+            opt.step()
+            assert same(net.parameters(), alone.parameters()), (name, t)
+            opt.zero_grad()
+
+
+def zero(rank, ranks, folder):
+    for name, chosen in CLASSES.items():
+        for view in (True, False):
+            alone, net = model(), DistributedDataParallel(model())
+            opt = ZeroRedundancyOptimizer(net.parameters(), optimizer_class=getattr(ot, name),
+                                          parameters_as_bucket_view=view, **chosen)
+            judge = getattr(ot, name)(alone.parameters(), **chosen)
+            for t in range(STEPS):
+                net(data(rank, t)).square().mean().backward()
+                follow(alone, judge, [p.grad.clone() for p in net.parameters()])
+                opt.step()
+                assert same(net.parameters(), alone.parameters()), (name, view, t)
+                opt.zero_grad()
+            opt.consolidate_state_dict(0)
+            if rank == 0:
+                got, want = opt.state_dict()["state"], judge.state_dict()["state"]
+                assert all(torch.equal(got[n][k], v) for n, entry in want.items() for k, v in entry.items())
+
+
+def sharded(ranks, dtype=torch.float32):
+    net = model().to(dtype)
+    mesh = init_device_mesh("cpu", (ranks,))
+    for layer in net:
+        if isinstance(layer, torch.nn.Linear):
+            fully_shard(layer, mesh=mesh)
+    return fully_shard(net, mesh=mesh), mesh
+
+
+def fsdp(rank, ranks, folder):
+    for name, chosen in CLASSES.items():
+        alone, (net, _) = model(), sharded(ranks)
+        opt, judge = getattr(ot, name)(net.parameters(), **chosen), getattr(ot, name)(alone.parameters(), **chosen)
+        for t in range(STEPS):
+            net(data(rank, t)).square().mean().backward()
+            follow(alone, judge, [p.grad.full_tensor() for p in net.parameters()])
+            opt.step()
+            assert same(net.parameters(), alone.parameters()), (name, t)
+            opt.zero_grad()
+        for p, q in zip(net.parameters(), alone.parameters(), strict=True):
+            for key, value in judge.state[q].items():
+                assert torch.equal(whole(opt.state[p][key]), value), (name, key)
+                assert isinstance(opt.state[p][key], DTensor) == (value.shape == q.shape)
+
+
+def fsdp_narrow(rank, ranks, folder):
+    """The noise of stochastic rounding goes by an element's place in the whole tensor, so shards round as it does."""
+    for name, chosen in CLASSES.items():
+        for rounding in ("stochastic", "kahan", "master"):
+            how = {**chosen, "state_dtype": "bfloat16", "rounding": rounding, "average": 0.5, "seed": 3}
+            alone, (net, _) = model().bfloat16(), sharded(ranks, torch.bfloat16)
+            opt, judge = getattr(ot, name)(net.parameters(), **how), getattr(ot, name)(alone.parameters(), **how)
+            for t in range(STEPS):
+                gradients(net, t)
+                gradients(alone, t)
+                opt.step()
+                judge.step()
+            assert same(net.parameters(), alone.parameters()), (name, rounding)
+            assert same(opt.averages, judge.averages), (name, rounding)
+            for p, q in zip(net.parameters(), alone.parameters(), strict=True):
+                assert opt.state[p].keys() == judge.state[q].keys()
+                for key, value in judge.state[q].items():
+                    assert torch.equal(whole(opt.state[p][key]), value), (name, rounding, key)
+            with opt.averaged(), judge.averaged():
+                assert same(net.parameters(), alone.parameters())
+    wide = fully_shard(torch.nn.Linear(64, 64), mesh=init_device_mesh("cpu", (ranks,)))
+    try:
+        ot.Adam(wide.parameters(), state_dtype="int8")
+    except ValueError as e:
+        assert "is sharded" in str(e) and "int8" in str(e)
+    else:
+        raise AssertionError("8-bit state of shards was not refused")
+    ot.Adam(wide.parameters(), state_dtype={"exp_avg": "bfloat16"})
+
+
+def fsdp_norm(rank, ranks, folder):
+    """The norm and the check for infinities are of all shares, and every rank does the same."""
+    for nonfinite in ("skip", "raise"):
+        alone, (net, _) = model(), sharded(ranks)
+        extra, other = (torch.nn.Parameter(torch.ones(5)) for _ in range(2))    # whole on every rank
+        how = {"lr": 0.1, "max_norm": 0.5, "nonfinite": nonfinite}
+        opt, judge = ot.Adam([*net.parameters(), extra], **how), ot.Adam([*alone.parameters(), other], **how)
+        for t in range(STEPS):
+            gradients(net, t)
+            gradients(alone, t)
+            extra.grad, other.grad = torch.full((5,), float(t)), torch.full((5,), float(t))
+            opt.step()
+            judge.step()
+            # 123 positive numbers added in float64, in two orders: 123 * 2^-53, which the root halves.
+            assert abs(opt.grad_norm - judge.grad_norm) <= 1e-14 * judge.grad_norm
+            assert same(net.parameters(), alone.parameters()) and same([extra], [other])
+        before = [whole(p).clone() for p in opt.param_groups[0]["params"]]
+        if rank == 0:
+            next(net.parameters()).grad.to_local().view(-1)[0] = float("inf")
+        try:
+            opt.step()
+        except FloatingPointError as e:
+            assert nonfinite == "raise" and ("inf" if rank == 0 else "another process") in str(e)
+        else:
+            assert nonfinite == "skip" and opt.skipped == 1
+        assert same(opt.param_groups[0]["params"], before) and opt.grad_norm == float("inf")
+
+
+def gradients(net, t):
+    """The same whole gradients whatever the number of ranks, each rank taking its share."""
+    for k, p in enumerate(net.parameters()):
+        g = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * t + k))
+        g = g.to(p.dtype)
+        p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
+
+
+def save(rank, ranks, folder):
+    for name, chosen in CLASSES.items():
+        net, _ = sharded(ranks)
+        opt = getattr(ot, name)(net.parameters(), **chosen)
+        for t in range(STEPS):
+            gradients(net, t)
+            opt.step()
+        weights, state = get_state_dict(net, opt)
+        dcp.save({"model": weights, "optim": state}, checkpoint_id=f"{folder}/{name}")
+
+
+def load(rank, ranks, folder):
+    for name, chosen in CLASSES.items():
+        alone = model()
+        judge = getattr(ot, name)(alone.parameters(), **chosen)
+        net = sharded(ranks)[0] if ranks > 1 else model()
+        opt = getattr(ot, name)(net.parameters(), **{**chosen, "lr": 0.5})
+        weights, state = get_state_dict(net, opt)
+        dcp.load({"model": weights, "optim": state}, checkpoint_id=f"{folder}/{name}")
+        set_state_dict(net, opt, model_state_dict=weights, optim_state_dict=state,
+                       options=StateDictOptions(strict=True))
+        for t in range(2 * STEPS):
+            gradients(alone, t)
+            judge.step()
+            if t >= STEPS:
+                gradients(net, t)
+                opt.step()
+        assert same(net.parameters(), alone.parameters()), name
+        assert opt.param_groups[0]["lr"] == chosen["lr"]
+
+
+def threads(rank, ranks, folder):
+    """Under torchrun: how many threads a step has, and what was said about it."""
+    import optcore
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    for _ in range(2):
+        opt = ot.SGD([p])
+        opt.step()
+    copy.deepcopy(opt).step()
+    print(f"rank {rank}: {optcore.get_num_threads()} {optcore.build_info()['threads_from']} {torch.get_num_threads()}")
+
+
+if __name__ == "__main__":
+    what, folder = sys.argv[1], sys.argv[2]
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/{what}{ranks}", rank=rank, world_size=ranks)
+    for part in what.split("+"):
+        globals()[part](rank, ranks, folder)
+    dist.barrier()
+    dist.destroy_process_group()

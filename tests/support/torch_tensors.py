@@ -1,0 +1,24 @@
+"""Lists of tensors for optcore.torch, gradients for them, and what counts as the same."""
+from __future__ import annotations
+
+import torch
+
+from optcore.rules import FAMILIES
+
+NAMES = sorted(FAMILIES)
+
+
+def pair(seed=0, shapes=((5,), (3, 4), (), (0, 2), (2, 3, 4, 5))):
+    torch.manual_seed(seed)
+    return [torch.randn(s).requires_grad_() for s in shapes]
+
+
+def give(params, seed):
+    g = torch.Generator().manual_seed(seed)
+    for p in params:
+        p.grad = torch.randn(p.shape, generator=g)
+
+
+def same_bits(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and (       # as float32, which has room for every format
+        a.detach().float().contiguous().numpy().tobytes() == b.detach().float().contiguous().numpy().tobytes())

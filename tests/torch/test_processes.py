@@ -1,0 +1,64 @@
+"""Several processes on torch.distributed with gloo: DDP, ZeroRedundancyOptimizer, FSDP2, checkpoints of shards.
+
+torch_ranks.py has what the ranks do and check; each run here starts them and waits.
+"""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = str(Path(__file__).parent.parent / "support" / "torch_ranks.py")
+QUIET = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "OPTCORE_"))}
+
+
+def start(what, ranks, folder):
+    """Run the parts (joined by +) on so many ranks; all must end well."""
+    processes = [subprocess.Popen([sys.executable, PROGRAM, what, str(folder)], stderr=subprocess.PIPE, text=True,
+                                  env=QUIET | {"RANK": str(rank), "WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1"})
+                 for rank in range(ranks)]
+    try:
+        ends = [(p.communicate(timeout=240)[1], p.returncode) for p in processes]
+    finally:
+        for p in processes:
+            p.kill()
+    assert all(code == 0 for _, code in ends), "\n".join(text for text, _ in ends)
+
+
+@pytest.mark.parametrize("part", ["ddp", "zero", "fsdp", "fsdp_narrow", "fsdp_norm"])
+def test_sharded_and_replicated_steps_are_the_unsharded_ones_bit_for_bit(part, tmp_path):
+    start(part, 2, tmp_path)
+
+
+def test_optimizer_state_saved_on_two_ranks_goes_on_on_one_and_on_four(tmp_path):
+    start("save", 2, tmp_path)
+    start("load", 1, tmp_path)
+    start("load", 4, tmp_path)
+
+
+def test_under_torchrun_the_ranks_share_the_processors_and_it_is_said_once(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", PROGRAM,
+                           "threads", str(tmp_path)], env=QUIET, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    here = len(os.sched_getaffinity(0))
+    said = "optimizer steps use"
+    if here // 2 > 1:
+        assert done.stderr.count(said) == 1
+        assert f"{said} {here // 2} threads on each rank (torchrun's ranks), not OMP_NUM_THREADS=1" in done.stderr
+    else:                                       # one thread each is what torchrun's variable says too
+        assert said not in done.stderr
+    for rank in range(2):
+        assert f"rank {rank}: {max(1, here // 2)} torchrun's ranks 1" in done.stdout
+
+
+def test_what_is_said_about_threads():
+    code = ("import torch, optcore.torch as ot\n"
+            "for _ in range(2): ot.SGD([torch.ones(3, requires_grad=True)])")
+    torchrun = {"LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1", "OPTCORE_NUM_THREADS": "3"}
+    for rank, times in (("0", 1), ("1", 0)):
+        done = subprocess.run([sys.executable, "-c", code], env=QUIET | torchrun | {"RANK": rank}, capture_output=True,
+                              text=True, timeout=240, check=True)
+        assert done.stderr.count("use 3 threads on each rank (OPTCORE_NUM_THREADS), not OMP_NUM_THREADS=1") == times
