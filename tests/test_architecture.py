@@ -1,5 +1,5 @@
-"""The map of ARCHITECTURE.md, held: arrows run downward only, what must not be imported is not, and every file has its line
-on the map."""
+"""The map of ARCHITECTURE.md, held: arrows run downward only, what must not be imported is not, and every file has its
+line on the map."""
 from __future__ import annotations
 
 import ast
@@ -12,12 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "optcore"
 
-# From the lowest floor up. A module may import what stands on lower floors, and of its own room. The longest name counts.
+# From the lowest floor up. A module may import what stands on lower floors, and of its own room. The longest name
+# counts; up to the reference nothing is compiled.
 FLOORS = (
     ("formats",), ("rules",),
-    ("step.options", "step.signatures", "step.state", "step.arrays"), ("reference",),       # nothing compiled up to here
+    ("step.options", "step.signatures", "step.state", "step.arrays"), ("reference",),
     ("_kernels",), ("_dispatch",), ("step.threads", "step.share", "step.policy"), ("_info",),
-    ("functional", "accumulate"), ("schedules",), ("_files",), ("optimizers",), ("search",), ("check", "minimizers", "surfaces"),
+    ("functional", "accumulate"), ("schedules",), ("_files",), ("optimizers",), ("search",),
+    ("check", "minimizers", "surfaces"),
     ("racing",), ("torch",), ("cli",), ("__main__", "__init__"),
 )
 # What other packages may be imported where; NumPy and the standard library everywhere but in none.
@@ -126,8 +128,10 @@ def test_the_parts_of_the_kernels_do_not_run_in_a_circle():
 def test_every_file_stands_on_the_map_and_the_map_names_no_other():
     page = (ROOT / "ARCHITECTURE.md").read_text()
     entries = set(re.findall(r"(?<![\w/.])([\w/]+\.(?:py|pyx|pxd|pxi))(?![\w/])", page))
-    files = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd", ".pxi")}
-    named = {entry if entry in files else next((f for f in files if f.endswith("/" + entry)), entry) for entry in entries}
+    files = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*")
+             if path.suffix in (".py", ".pyx", ".pxd", ".pxi")}
+    named = {entry if entry in files else next((f for f in files if f.endswith("/" + entry)), entry)
+             for entry in entries}
     assert files - named <= {f for f in files if f.endswith(("__init__.pxd", "__main__.py"))}, files - named
     assert named <= files | {"tools/make_stubs.py", "tests/test_architecture.py"}, named - files
 

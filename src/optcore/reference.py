@@ -257,7 +257,9 @@ def _runner(rule: Rule) -> Callable[..., None]:
         kind: Any = np.float64 if wide else np.float32
 
         def read(a: Any, nonnegative: bool = False) -> Any:
-            return a if wide and a.dtype == np.float64 else FORMATS[form_of(a)].decode(a, n, nonnegative).reshape(p.shape)
+            if wide and a.dtype == np.float64:
+                return a
+            return FORMATS[form_of(a)].decode(a, n, nonnegative).reshape(p.shape)
 
         def write(a: Any, values: Any, slot: int, nonnegative: bool = False, rounded: str = "stochastic") -> None:
             kept = None if wide else FORMATS[form_of(a)]

@@ -1,5 +1,5 @@
-"""The two front ends are one computation: optcore's classes on NumPy arrays and optcore.torch's on tensors give the same
-bits for the same call, whatever is asked for together. Nothing here is a power of two by design: factors are drawn."""
+"""The two front ends are one computation: optcore's classes on NumPy arrays and optcore.torch's on tensors give the
+same bits for the same call, whatever is asked for together. Factors are drawn, so they are no powers of two."""
 from __future__ import annotations
 
 import ml_dtypes

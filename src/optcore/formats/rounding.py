@@ -1,7 +1,7 @@
 """The random bits of stochastic rounding, by number: what kernels/rounding.pxd and philox.pxd do, bit for bit.
 
-Owns the noise of state (a Weyl sequence hashed from seed and step), the noise of parameters, and Philox, a counter-based
-random number generator. Nothing is kept between calls: the bits are a function of (seed, step, element).
+Owns the noise of state (a Weyl sequence hashed from seed and step), the noise of parameters, and Philox: counter-based
+random numbers. Nothing is kept between calls: the bits are a function of (seed, step, element).
 """
 from __future__ import annotations
 

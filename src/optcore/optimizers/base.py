@@ -1,7 +1,7 @@
 """What all optimizer classes share: parameter groups, settings, one walk over all tensors a step.
 
-Owns the interface. The arrays and their state are layout.py's, the order of a step policy.py's; which rule a group means
-and its scalars come from rules/, the walk from the kernels. A step checks everything before its first change.
+Owns the interface. Arrays and state are layout.py's, the order of a step policy.py's; which rule a group means and its
+scalars come from rules/, the walk from the kernels. A step checks everything before its first change.
 """
 from __future__ import annotations
 
@@ -133,10 +133,9 @@ class Optimizer(Saved, Policy):
         return self._layout.as_given([s["average"] for s in states])
 
 
-_grads = inspect.Parameter("grads", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-Optimizer.step.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), _grads,
-     *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=o.default) for name, o in options(STEP).items())])
+Optimizer.step.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+    *(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("self", "grads")),
+    *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=o.default) for name, o in options(STEP).items())])
 Optimizer.step.__doc__ = f"""Update all parameters in place, in one walk.
 
 grads: as the parameters were given: a dict by the same names, a list in the same order (over all groups), or one array.

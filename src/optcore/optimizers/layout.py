@@ -1,7 +1,7 @@
 """The arrays of an optimizer: parameters and state, as the kernels hold them between steps.
 
-Owns which arrays are trained, what is kept of each, how many steps each has taken, and the shares of a step (step/share.py)
-that are laid out over them. Checks every array before it is taken; never changes one but to allocate or restore state.
+Owns which arrays are trained, what is kept of each, how many steps each has taken, and the shares of a step over them
+(step/share.py). Checks every array before it is taken; never changes one but to allocate or restore state.
 """
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ Copies = tuple[list[Array], list[Array], list[int]]         # arrays, what they 
 class Layout(Tensors):
     """groups: the optimizer's param_groups, the list itself. averaged: whether averages of the parameters are kept."""
 
-    def __init__(self, family: Family, groups: list[Group], formats: StateFormats, rounding: str, averaged: bool) -> None:
-        self.fill, self.groups, self.formats = dict(family.fill), groups, formats   # fill: state -> setting with its start
+    def __init__(self, family: Family, groups: list[Group], formats: StateFormats, rounding: str,
+                 averaged: bool) -> None:
+        self.fill = dict(family.fill)                   # state -> the setting that it begins at
+        self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
         self.params: list[Array] = []
         self.labels: list[str] = []                     # what messages call each of them
@@ -78,7 +80,7 @@ class Layout(Tensors):
         return views
 
     def as_given(self, arrays: list[Array]) -> Any:
-        """One array for each parameter, in the structure in which these were given: a dict, or a list over all groups."""
+        """One array for each parameter, as these were given: a dict, or a list over all groups."""
         return dict(zip(self.names, arrays, strict=True)) if self.names is not None else arrays
 
     # -------------------------------------------------------------------------------------------- gradients

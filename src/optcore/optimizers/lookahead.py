@@ -47,8 +47,10 @@ class LookaheadOptimizer(Optimizer):
         which = [met.index(x) for x in coming]
         plan = _kernels.Plan(_kernels.rule_index(move.kernel), ahead, which, True)
         key, = rule.keys
-        velocity = [FORMATS[form_of(v)].decode(v, p.size, False).reshape(p.shape) if FORMATS[form_of(v)].block > 1 else v
-                    for v, p in zip((s[key] for s in layout.state), layout.params, strict=True)]
+        velocity = [s[key] for s in layout.state]
+        for k, (v, p) in enumerate(zip(velocity, layout.params, strict=True)):
+            if (kept := FORMATS[form_of(v)]).block > 1:         # which no gradient is in
+                velocity[k] = kept.decode(v, p.size, False).reshape(p.shape)
         moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
         before = [a.copy() for a in moved]
         plan.step(velocity, blocks, which)

@@ -54,11 +54,12 @@ AVERAGE = Setting("average", 0.999, FRACTION, "")
 OPTIONS: tuple[Option, ...] = (
     Option("state_dtype", "float32", "str | Mapping[str, str]", (CLASS, TORCH),
            '"float32"; "bfloat16" for half the memory and less traffic (kept as uint16); "int8" for a quarter '
-           "(8-bit codes, 257 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average of "
-           "parameters or a step size, stay float32). Both are rounded stochastically. Where state arrays shall differ, "
+           "(8-bit codes, 257 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average "
+           "of parameters or a step size, stay float32). Both are rounded stochastically. Where state arrays shall "
+           "differ, "
            'a dict such as {"{key}": "bfloat16"}.',
-           words={TORCH: '"float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a quarter '
-                         "(not of shards); where state arrays shall differ, a dict as "
+           words={TORCH: '"float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a '
+                         "quarter (not of shards); where state arrays shall differ, a dict as "
                          '{"{key}": "bfloat16"}.'}),
     Option("num_threads", None, "int | None", (FUNCTION, STEP),
            "threads for this call (default: see optcore.get_num_threads)."),
@@ -73,8 +74,9 @@ OPTIONS: tuple[Option, ...] = (
            'but `skipped` counts it), or "raise" FloatingPointError. Other than "propagate" reads the gradients once '
            "more.", choices=("propagate", "skip", "raise")),
     Option("max_norm", None, "float | None", (STEP, TORCH),
-           "clip: the step is made as if all gradients had then been multiplied by min(1, max_norm / (norm + 1e-6)), with "
-           "their global Euclidean norm, which `grad_norm` then holds. They are read once more for it, and not changed.",
+           "clip: the step is made as if all gradients had then been multiplied by min(1, max_norm / (norm + 1e-6)), "
+           "with their global Euclidean norm, which `grad_norm` then holds. They are read once more for it, and not "
+           "changed.",
            setting=Setting("max_norm", 1.0, NONNEGATIVE, "", scheduled=False),
            words={TORCH: "clip by the global norm of the gradients, as torch.nn.utils.clip_grad_norm_ but without "
                          "changing them; `grad_norm` then holds the norm."}),
@@ -89,35 +91,38 @@ OPTIONS: tuple[Option, ...] = (
            "before they are clipped.", setting=Setting("grad_scale", 1.0, POSITIVE, "", scheduled=False)),
     Option("rounding", "stochastic", "str", (CLASS, TORCH),
            'how parameters in bfloat16 are kept: rounded "stochastic"ally or to "nearest" (which loses updates below '
-           '2^-9 of a parameter), with what they lack in a bfloat16 array beside them ("kahan", state "compensation"), '
-           'or as copies of a float32 "master" (state "master"), which is what is updated; float16 can be this as well.',
+           '2^-9 of a parameter), with what they lack in a bfloat16 array beside them ("kahan", state '
+           '"compensation"), or as copies of a float32 "master" (state "master"), which is what is updated; float16 '
+           'can be this as well.',
            choices=("stochastic", "nearest", "kahan", "master"),
-           words={TORCH: 'how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses updates '
-                         'below 2^-9 of a parameter), with what they lack in a bfloat16 tensor beside them ("kahan", '
-                         'state "compensation"), or as copies of a float32 "master" (state "master"), which is what is '
-                         "updated: what is written into the parameter itself after the first step is lost at the next."}),
+           words={TORCH: 'how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses '
+                         'updates below 2^-9 of a parameter), with what they lack in a bfloat16 tensor beside them '
+                         '("kahan", state "compensation"), or as copies of a float32 "master" (state "master"), which is what is '
+                         "updated: what is written into the parameter itself after the first step is lost at the "
+                         "next."}),
     Option("compensation", None, "Array | None", (FUNCTION,),
-           "bfloat16, shape of p, for p in bfloat16: what p lacks of the parameter (Kahan), which is then kept to 16 bits; "
-           "zeros before step 1; updated in place."),
+           "bfloat16, shape of p, for p in bfloat16: what p lacks of the parameter (Kahan), which is then kept to 16 "
+           "bits; zeros before step 1; updated in place."),
     Option("copy", None, "Array | None", (FUNCTION,),
            "bfloat16 or float16, shape of p; receives the new parameters, rounded to nearest."),
     Option("average", None, "Array | None", (FUNCTION,),
-           "float32, shape of p; average <- average + average_weight (p - average), with the new p before it is rounded: "
-           "an exponential moving average; updated in place."),
+           "float32, shape of p; average <- average + average_weight (p - average), with the new p before it is rounded"
+           ": an exponential moving average; updated in place."),
     Option("average_weight", 0.0, "float", (FUNCTION,), "how far the average moves towards p.",
            setting=Setting("average_weight", 0.0, FRACTION, "", scheduled=False)),
     Option("average", None, f"{NUMBER} | None", (CLASS, TORCH),
-           "keep an exponential moving average of the parameters, average <- average + (1 - average)(p - average), in the "
-           "same pass: a number from 0 up to 1, such as 0.999, or a function of the step; see `averages`.", setting=AVERAGE,
+           "keep an exponential moving average of the parameters, average <- average + (1 - average)(p - average), in "
+           "the same pass: a number from 0 up to 1, such as 0.999, or a function of the step; see `averages`.",
+           setting=AVERAGE,
            words={TORCH: "keep an exponential moving average of the parameters, average <- average + (1 - average)"
-                         "(p - average), in the same walk (state \"average\", float32): a number from 0 up to 1, such as "
-                         "0.999, or a function of the step that gives one. `averages` gives them, and within "
+                         "(p - average), in the same walk (state \"average\", float32): a number from 0 up to 1, such "
+                         "as 0.999, or a function of the step that gives one. `averages` gives them, and within "
                          "`with opt.averaged():` the parameters are them."}),
     Option("zero_grads", False, "bool", (STEP, TORCH),
            "set the gradients to zero, while they are in the cache; those of a skipped step too."),
     Option("undoable", False, "bool", (STEP, TORCH),
-           "keep what undo() needs: a copy of parameters and state (Adam: 12 bytes a parameter), taken before the step and "
-           "held until the next one."),
+           "keep what undo() needs: a copy of parameters and state (Adam: 12 bytes a parameter), taken before the step "
+           "and held until the next one."),
     Option("num_threads", None, "int | None", (TORCH,), "threads of a step (default: see optcore.get_num_threads)."),
 )
 

@@ -8,8 +8,8 @@ end whose tensors are shared by several processes gives the sum over them.
 Design:
   a) An attempt either makes the whole step or changes nothing and says so. The front end then converts what the kernels
      did not take, or raises an error that names it, and tries once more. So the usual step pays for no explanation.
-  b) Order: what may raise (settings, schedules) first; then whether every gradient is usable, where a refusal would come
-     too late otherwise; then sums, which all processes wait for; then copies; then the walks.
+  b) Order: what may raise (settings, schedules) first; then whether every gradient is usable, where a refusal would
+     come too late otherwise; then sums, which all processes wait for; then copies; then the walks.
   c) Gradients are scaled and clipped by one factor of the walk, computed in double and rounded once with the rule's
      scalars: norm = sqrt(sum of squares) / grad_scale, factor = min(1, max_norm / (norm + 1e-6)) / grad_scale.
 """
@@ -92,8 +92,8 @@ class Policy:
         """Make the step with gradients that may be usable, as asked. True if it was made or skipped; False, with
         nothing changed, if a gradient is not usable as it stands. given: the gradients as the caller has them, where
         `grads` are conversions of them."""
-        if (len(calls) > 1 or ask.undoable or ask.zero_grads and self.nonfinite == "skip" or tensors.careful) and not all(
-                share.usable(grads, ask.zero_grads) for share, _ in calls):
+        careful = len(calls) > 1 or ask.undoable or ask.zero_grads and self.nonfinite == "skip" or tensors.careful
+        if careful and not all(share.usable(grads, ask.zero_grads) for share, _ in calls):
             return False
         zero_grads = ask.zero_grads and len(calls) == 1     # what one walk clears, the next one may have to read
         scale, factor = ask.grad_scale, 1.0

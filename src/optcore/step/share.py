@@ -2,8 +2,8 @@
 
 Owns which scalars each tensor takes and how many steps it has taken. policy.py and the front ends see the interface
 only. Other kinds stand beside the first: of rows (a gradient that has a few rows of a table), of whole tensors (a rule
-that needs a norm of the tensor), of matrices (a rule that needs products). Each keeps the state that its rule's row says,
-in the shape that the row says.
+that needs a norm of the tensor), of matrices (a rule that needs products). Each keeps the state that its rule's row
+says, in the shape that the row says.
 
 Tensors that were left out of some steps are behind the others, so the scalars of a group may differ by tensor; while
 they agree, that is one block for each group.
@@ -22,7 +22,7 @@ Meant = list[tuple[str, tuple[Any, ...]]]   # of each group, the name of its rul
 
 
 class Share(Protocol):
-    """One kernel's share of a step. Gradients are those of all tensors, in the order of the optimizer; None: no part."""
+    """One kernel's share of a step. Gradients are those of all tensors, in the optimizer's order; None: no part."""
 
     members: list[int]          # numbers of its tensors
 
@@ -137,7 +137,7 @@ class Gathered:
 
     def shares(self, steps: list[int], nearest: bool, tensor: type | None = None, numbers: Iterable[int] | None = None,
                offsets: list[int] | None = None) -> list[Elementwise]:
-        """A share for each kernel. steps: how many each tensor has taken; numbers, offsets: see Elementwise; by tensor."""
+        """A share for each kernel. steps, numbers, offsets: see Elementwise; of all tensors."""
         by_number = None if numbers is None else list(numbers)
         return [Elementwise(
             rule, self.rows[k], members, self.groups[k], [steps[i] for i in members],

@@ -1,5 +1,5 @@
-"""What torch carries from step to step in the state beside arrays: the count of steps, and numbers that the table computes
-from settings and count (Family.carried).
+"""What torch carries from step to step beside arrays: the count of steps, and numbers that the table computes from
+settings and count (Family.carried).
 
 Owns the tensors of them. Those of all parameters are parts of one tensor, so that one addition counts them all, and a
 checkpoint that is read into them in place is seen.

@@ -1,4 +1,4 @@
-"""Parameters that the kernels cannot step where they lie: with holes between the elements, a negative bit, an odd address.
+"""Parameters that cannot be stepped where they lie: with holes between the elements, a negative bit, an odd address.
 
 Owns the copies that are stepped in their place. Each is brought up to date before a step and written back after it.
 """
@@ -15,8 +15,8 @@ class Detours:
         self.pairs: list[tuple[Tensor, Tensor]] = []    # a parameter, and what is stepped for it
 
     def stepped(self, p: Tensor, in_blocks: bool) -> Tensor:
-        """What is to be stepped for p: itself, or a copy. in_blocks: state of it is in blocks, which are of elements in C
-        order: in the order of some strides they would mean something else where the strides are others."""
+        """What is to be stepped for p: itself, or a copy. in_blocks: state of it is in blocks, which are of elements in
+        C order: in the order of some strides they would mean something else where the strides are others."""
         whole = p.is_contiguous() if in_blocks else _tensors.dense(p)
         if whole and not p.is_neg() and p.data_ptr() % p.itemsize == 0:
             return p

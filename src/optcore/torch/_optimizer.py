@@ -1,7 +1,7 @@
 """What all classes of optcore.torch share: torch's Optimizer, with a step that is one walk of the kernels.
 
-Owns the step and the settings that torch does not have. The order of a step is step/policy.py's, rules come from rules/;
-what the kernels hold between steps is in _layout.py. A step checks everything before its first change.
+Owns the step and the settings that torch does not have. The order of a step is step/policy.py's, rules come from
+rules/; what the kernels hold between steps is in _layout.py. A step checks everything before its first change.
 """
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def clear(grads: list[Any]) -> None:
 
 
 def state_of(p: Any, value: float, form: str) -> Tensor:
-    """A state array for p, filled with value: distributed as p is, but for codes in blocks, which are not for shards."""
+    """A state array for p, filled with value: distributed as p is, but blocks of codes are not for shards."""
     if FORMATS[form].block > 1:     # only the shape is asked of the array that stands for p
         stand_in = np.broadcast_to(np.float32(0), local(p).shape)
         return torch.from_numpy(_arrays.allocate(stand_in, value, form))
