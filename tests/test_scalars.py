@@ -17,7 +17,9 @@ from bounded import U64
 from helpers import assert_same_bits
 from optcore import reference
 from optcore.rules import RULES
-from optcore.rules import scalars as _scalars
+from optcore.rules.adam import ademamix
+from optcore.rules.averaging import asgd_eta_mu
+from optcore.rules.nadam import nadam_mu, nadam_mu_product
 from test_torch_oracle import torch_trajectory
 
 BETA = st.one_of(st.just(0.0), st.floats(0.0, 1.0, exclude_max=True))
@@ -30,8 +32,8 @@ def test_the_product_of_momenta_is_the_product_taken_one_by_one(steps, beta1, de
     """A factor errs by a few roundings and by what its exponent, at most 1e-16 of its own size, moves 0.96^x:
     x 0.96^x stays below 10. The product of the errors of t factors and t products stays under 40 t u; so does
     the closed form's, whose exponent is below t (and whose value is 0 where its logarithm is large)."""
-    one_by_one = math.prod(_scalars.nadam_mu(t, beta1, decay) for t in range(1, steps + 1))
-    got = _scalars.nadam_mu_product(steps, beta1, decay)
+    one_by_one = math.prod(nadam_mu(t, beta1, decay) for t in range(1, steps + 1))
+    got = nadam_mu_product(steps, beta1, decay)
     assert abs(got - one_by_one) <= 80 * steps * U64 * one_by_one + 1e-307
 
 
@@ -39,7 +41,7 @@ def test_the_product_of_momenta_takes_no_time_for_many_steps():
     def seconds(step):
         begin = time.perf_counter()
         for k in range(1000):
-            _scalars.nadam_mu_product(step + k, 0.9, 4e-3)
+            nadam_mu_product(step + k, 0.9, 4e-3)
         return time.perf_counter() - begin
 
     few, many = (min(seconds(step) for _ in range(5)) for step in (1, 10**9))
@@ -51,7 +53,7 @@ def test_the_product_of_momenta_is_torchs_state(chosen):
     """25 products of numbers with a few roundings each, in both: below 25 * 20 u."""
     _, state = torch_trajectory("NAdam", chosen, np.ones(1, np.float32), [np.ones(1, np.float32)] * 25)
     full = {"betas": (0.9, 0.999), "momentum_decay": 4e-3, **chosen}
-    ours = _scalars.nadam_mu_product(25, full["betas"][0], full["momentum_decay"])
+    ours = nadam_mu_product(25, full["betas"][0], full["momentum_decay"])
     assert abs(ours - float(state["mu_product"])) <= 500 * U64 * ours
 
 
@@ -59,7 +61,7 @@ def test_the_product_of_momenta_is_torchs_state(chosen):
 def test_eta_and_mu_are_torchs_state_for_the_next_step(chosen):
     _, state = torch_trajectory("ASGD", chosen, np.ones(1, np.float32), [np.ones(1, np.float32)] * 25)
     full = {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, **chosen}
-    eta, mu = _scalars.asgd_eta_mu(26, **full)
+    eta, mu = asgd_eta_mu(26, **full)
     assert abs(eta - float(state["eta"])) <= 8 * U64 * eta      # one power and two products
     assert mu == float(state["mu"])
 
@@ -122,7 +124,7 @@ def test_ademamix_is_the_papers(beta1, beta2, beta3, alpha, t_alpha, t_beta3, ep
 @given(beta1=BETA, beta3=BETA, step=st.integers(1, 2**53), until=st.floats(0.0, 3.4e38))
 def test_the_slow_mean_never_remembers_longer_than_it_is_to(beta1, beta3, step, until):
     """At every setting that is allowed, 0 included; and after the schedule's end it is beta3 to the bit."""
-    beta3_c = _scalars.ademamix(step, 1.0, beta1, 0.999, beta3, 5.0, until, until, 1e-8)[1]
+    beta3_c = ademamix(step, 1.0, beta1, 0.999, beta3, 5.0, until, until, 1e-8)[1]
     assert 1.0 - beta3 <= beta3_c <= 1.0
     if step >= until:
         assert beta3_c == 1.0 - beta3

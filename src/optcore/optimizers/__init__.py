@@ -68,7 +68,7 @@ _Lookahead.step.__doc__ = Optimizer.step.__doc__
 
 def _docstring(family: Family) -> str:
     settings = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
-    return f"""{family.title}.
+    return f"""{family.title}.{family.remarks}
 
     {family.name}(params, {settings}, *, state_dtype="float32", seed=0, nonfinite="propagate",
     {' ' * len(family.name)} rounding="stochastic", average=None)

@@ -15,7 +15,6 @@ from optcore.torch._backward import step_in_backward
 from optcore.torch._lbfgs import LBFGS
 from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer
 
-UNCOUNTED = ("SGD",)            # classes in whose state torch keeps no "step"
 UNUSED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -24,7 +23,7 @@ def _describe(family: Family, rival: str) -> str:
     origin = (f"Drop-in for {rival}: same arguments, defaults, state and checkpoints." if rival
               else "torch.optim has no such class; arguments as optcore." + family.name + "'s.")
     extras = ", ".join(f"{k}={v!r}" for k, v in EXTRAS.items())
-    return f"""{family.title}, as one fused walk over all parameters on the CPU.
+    return f"""{family.title}, as one fused walk over all parameters on the CPU.{family.remarks}
 
     {origin} Beside them, as keywords: {extras}.
 
@@ -79,9 +78,9 @@ def _make_class(family: Family) -> type[FusedOptimizer]:
         own = [inspect.Parameter("self", place), inspect.Parameter("params", place),
                *(inspect.Parameter(k, place, default=v) for k, v in family.settings.items()),
                *(inspect.Parameter(k, _KEYWORD, default=v) for k, v in UNUSED.items())]
-        bases = (LookaheadOptimizer if family.name == "NesterovClassical" else TabledOptimizer,)
+        bases = (LookaheadOptimizer if family.ahead else TabledOptimizer,)
     made = type(family.name, bases, {
-        "family": family, "rival": rival, "counted": family.name not in UNCOUNTED,
+        "family": family, "rival": rival, "counted": family.counted,
         "__doc__": _describe(family, rival), "__module__": __name__})
     made.__signature__ = inspect.Signature([*own[1:], *extras])  # type: ignore[attr-defined]
     return made

@@ -18,24 +18,9 @@ from torch import Tensor
 from optcore import _kernels
 from optcore.optimizers.base import BESIDE, beside
 from optcore.rules import RULES, Family, Rule
-from optcore.rules.scalars import asgd_eta_mu, nadam_mu_product
 from optcore.step.share import Walk
 from optcore.torch import _tensors
 
-
-def _mu_product(g: Mapping[str, Any], t: int) -> dict[str, float]:
-    return {"mu_product": nadam_mu_product(t, float(g["betas"][0]), float(g["momentum_decay"]))}
-
-
-def _eta_mu(g: Mapping[str, Any], t: int) -> dict[str, float]:
-    lr = g["lr"](t + 1) if callable(g["lr"]) else g["lr"]
-    eta, mu = asgd_eta_mu(t + 1, float(lr), float(g["lambd"]), float(g["alpha"]), float(g["t0"]))
-    return {"eta": eta, "mu": mu}
-
-
-# What torch carries from step to step in the state, and the table computes from settings and count: by class, the
-# numbers of a group after t steps.
-DERIVED: dict[str, Callable[[Mapping[str, Any], int], dict[str, float]]] = {"NAdam": _mu_product, "ASGD": _eta_mu}
 ONE = np.ones((), np.float32)                # an array: NumPy adds it in half the time that a scalar takes
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 Row = tuple[Tensor | None, ...]
@@ -62,7 +47,7 @@ class Layout:
                  how: tuple[str, bool], before: Layout | None, begin: int | None, waiting: bool = True) -> None:
         self.params, self.names, self.how, self.whole = params, names, how, begin is None
         self.sizes = [len(group["params"]) for group in groups]
-        self.derived = DERIVED.get(family.name)
+        self.derived = family.carried
         self.known = b""
         self.counts: npt.NDArray[np.float32]
         self.members: list[int] = []                    # numbers of the parameters that take part
