@@ -82,7 +82,7 @@ from optcore.rules import Family
                      "        seed: int = 0,\n        nonfinite: str = 'propagate',\n"
                      f"        rounding: str = 'stochastic',\n        average: {NUMBER} | None = None,\n"
                      "    ) -> None: ...")
-        if family.name == "NesterovClassical":
+        if family.ahead:
             lines.append("    def lookahead(self) -> AbstractContextManager[None]: ...")
         lines.append("")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from optcore.rules import FAMILIES, RULES, Family
 
 
 class _Lookahead(Optimizer):
-    """Adds the way to the point at which classical Nesterov takes its gradient."""
+    """Adds the way to the point at which the gradient is to be taken, by the rule that the family names for it."""
 
     _ahead = False
 
@@ -35,16 +35,16 @@ class _Lookahead(Optimizer):
             self._scalars(self.param_groups[k], t)
         if meaning != self._meaning:
             self._prepare(meaning)
-        rule = RULES["nesterov_classical"]
+        rule, mover = RULES[self.family.rules[0]], RULES[self.family.ahead]
         rows = [self._row(i, rule, {}) for i in range(len(self._params))]
         ahead = [(row[0], np.empty(p.shape, np.float32), row[2], row[3], None)
                  for row, p in zip(rows, self._params, strict=True)]
         met = list(dict.fromkeys(coming))
-        blocks = [(t, RULES["lookahead"].scalars(t, self.param_groups[k]["momentum"])) for k, t in met]
+        blocks = [(t, mover.scalars(t, *(self.param_groups[k][s.name] for s in mover.all_settings))) for k, t in met]
         which = [met.index(x) for x in coming]
-        plan = _kernels.Plan(_kernels.rule_index("Lookahead"), ahead, which, True)
+        plan = _kernels.Plan(_kernels.rule_index(mover.kernel), ahead, which, True)
         velocity = [decode8(v, p.size, nonnegative=False).reshape(p.shape) if v.dtype == np.uint8 else v
-                    for v, p in zip((s["velocity"] for s in self._state), self._params, strict=True)]
+                    for v, p in zip((s[rule.keys[0]] for s in self._state), self._params, strict=True)]
         moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
         before = [a.copy() for a in moved]
         plan.step(velocity, blocks, which)
@@ -112,7 +112,7 @@ def _make_class(family: Family) -> type[Optimizer]:
     init = scope["__init__"]
     init.__qualname__ = f"{family.name}.__init__"
     init.__module__ = __name__
-    base = _Lookahead if family.name == "NesterovClassical" else Optimizer
+    base = _Lookahead if family.ahead else Optimizer
     return type(family.name, (base,), {
         "family": family, "__init__": init, "__doc__": _docstring(family), "__module__": __name__})
 

@@ -7,6 +7,7 @@ is rounded once to float32 by whoever takes it.
 """
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,12 @@ class Rule:
     def kernel(self) -> str:
         """The struct in kernels/rules.pxd."""
         return self.update.__name__
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its scalars, in the struct's order."""
+        parameters = inspect.signature(self.update).parameters.values()
+        return tuple(x.name for x in parameters if x.kind is x.KEYWORD_ONLY)
 
     @cached_property
     def arrays(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from optcore.formats import decode8
 from optcore.optimizers.base import AVERAGE, MAX_NORM, NONFINITE, ROUNDING, SMALL, formats
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE, Family
-from optcore.rules.settings import CLIP_VALUE, MOMENTUM, explain, number, whole
+from optcore.rules.settings import CLIP_VALUE, explain, number, whole
 from optcore.step import threads as _threads
 from optcore.step.share import scaled
 from optcore.torch import _tensors
@@ -153,8 +153,9 @@ class FusedOptimizer(torch.optim.Optimizer):
         return step
 
     def _pick(self, group: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        if group.get("decoupled_weight_decay") and self.family.name == "Adam":
-            return FAMILIES["AdamW"].pick(group)        # torch's AdamW is its Adam with this flag
+        for flag, name in self.family.becomes.items():
+            if group.get(flag):
+                return FAMILIES[name].pick(group)
         return self.family.pick(group)
 
     def _update(self, groups: list[dict[str, Any]], only: Any) -> None:
@@ -271,8 +272,7 @@ class FusedOptimizer(torch.optim.Optimizer):
         flat = []
         for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
             if g is not None:
-                label = f"the gradient of {self._name_of(p)}"
-                _tensors.check_gradient(label, g, p, self.family.name, self.rival)
+                _tensors.check_gradient(f"the gradient of {self._name_of(p)}", g, p, self.family, self.rival)
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
                 g = _tensors.placed_as(_tensors.local(g), layout.shares[k])
@@ -286,7 +286,7 @@ class FusedOptimizer(torch.optim.Optimizer):
             if g is not None:
                 name = self._name_of(p)
                 _tensors.check_parameter(name, p, self.rival, self.rounding)
-                _tensors.check_gradient(f"the gradient of {name}", g, p, self.family.name, self.rival)
+                _tensors.check_gradient(f"the gradient of {name}", g, p, self.family, self.rival)
                 stepped.append((name, _tensors.local(p)))
         _tensors.check_apart(stepped)
         if twice := [p for p, n in Counter(params).items() if n > 1]:
@@ -426,7 +426,7 @@ class TabledOptimizer(FusedOptimizer):
 
 
 class LookaheadOptimizer(TabledOptimizer):
-    """Adds the way to the point at which classical Nesterov takes its gradient."""
+    """Adds the way to the point at which the gradient is to be taken, by the rule that the family names for it."""
 
     @contextmanager
     def lookahead(self) -> Iterator[None]:
@@ -436,15 +436,15 @@ class LookaheadOptimizer(TabledOptimizer):
                 loss(model).backward()
             opt.step()
         """
-        ahead = {}
-        for group in self.param_groups:
-            for p in group["params"]:
-                if s := self.state.get(p):
-                    v, exact = s["velocity"], s["master"] if "master" in s else p.detach().float()
-                    if v.dtype == torch.uint8:
-                        v = torch.from_numpy(decode8(v.numpy(), p.numel(), nonnegative=False)).view(p.shape)
-                    if "compensation" in s:
-                        exact = exact + s["compensation"]
-                    ahead[p] = exact + v.float() * number(MOMENTUM, group["momentum"], int(s["step"]) + 1)
+        rule, mover, ahead = RULES[self.family.rules[0]], RULES[self.family.ahead], {}
+        for p, settings in ((q, group) for group in self.param_groups for q in group["params"]):
+            if s := self.state.get(p):
+                v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach().float()
+                if v.dtype == torch.uint8:
+                    v = torch.from_numpy(decode8(v.numpy(), p.numel(), nonnegative=False)).view(p.shape)
+                if "compensation" in s:
+                    exact = exact + s["compensation"]
+                scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
+                ahead[p] = mover.update(exact, v.float(), None, **dict(zip(mover.fields, scalars, strict=True)))[0]
         with self._instead("lookahead", ahead):
             yield
