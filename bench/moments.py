@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import optcore as oc
-from optcore import formats as _formats
+from optcore.formats import block8
 from optcore import reference
 
 OURS = ("bfloat16", "int8")
@@ -21,7 +21,7 @@ TORCH = {"torch bfloat16, fused": True, "torch bfloat16": False}
 
 
 def mean(v, n):
-    values = _formats.decode8(v, n, nonnegative=True) if v.dtype == np.uint8 else reference.decode(v)
+    values = block8.decode8(v, n, nonnegative=True) if v.dtype == np.uint8 else reference.decode(v)
     return values.mean(dtype=np.float64)
 
 

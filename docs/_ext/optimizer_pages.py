@@ -1,14 +1,13 @@
 """Makes docs/optimizers/: a page for each optimizer class, and one that compares them.
 
-What a page says comes from the table (formulas, defaults, state, sources) and, when to use it and where it fails, from
-docs/optimizers.toml. Needs nothing but the package; the pictures (pictures.py) are drawn when Sphinx builds.
+What a page says comes from the table: formulas, defaults, state, sources, when to use it and where it fails. Needs
+nothing but the package; the pictures (pictures.py) are drawn when Sphinx builds.
 """
 from __future__ import annotations
 
-import itertools
 import re
 import textwrap
-import tomllib
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from optcore import race
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE, Family, Rule
 
 DOCS = Path(__file__).resolve().parent.parent
-ADVICE = tomllib.loads((DOCS / "optimizers.toml").read_text())
+# In the order of the rules, which is that of the README.
+PAGES = sorted(FAMILIES.values(), key=lambda family: list(RULES).index(family.rules[0]))
 TORCH = " For torch's tensors: `optcore.torch.{}`." if find_spec("optcore.torch") else ""
 ON = {"taco": "lower right", "saddle": "upper left"}        # the surfaces of the pictures, and where there is room
 BYTES = {"float32": "4", "bfloat16": "2", "int8": "1"}
@@ -33,21 +33,6 @@ def formula(rule: Rule) -> str:
     return re.sub("β([123])", lambda m: "β" + "₁₂₃"[int(m[1]) - 1], text.replace("\0", "_"))
 
 
-def wanted(family: Family) -> dict[str, dict[str, object]]:
-    """For each rule of the class, the fewest settings beside the defaults that choose it."""
-    flags = [k for k, v in family.settings.items() if isinstance(v, bool) and k != "maximize"]
-    flags += [k for k, v in family.settings.items() if k == "momentum" and v == 0.0]
-    found: dict[str, dict[str, object]] = {}
-    for n in range(len(flags) + 1):
-        for some in itertools.combinations(flags, n):
-            choice: dict[str, object] = {k: 0.9 if k == "momentum" else True for k in some}
-            try:
-                found.setdefault(family.pick({**family.settings, **choice})[0], choice)
-            except ValueError:          # nesterov without momentum
-                continue
-    return found
-
-
 def moved(rule: Rule, state: str = "float32") -> int:
     """Bytes a step moves for each parameter: g is read, p and its state are read and written."""
     kept = [4 if state == "int8" and key in SENSITIVE_STATE else int(BYTES[state]) for key in rule.keys]
@@ -61,24 +46,17 @@ def kept(rule: Rule, state: str) -> int:
 def meaning(family: Family, name: str) -> str:
     """What a setting of the class is, in the words of the table."""
     settings = {s.name: s.about for key in family.rules for s in RULES[key].all_settings}
-    parts = {"betas": ("beta1", "beta2", "beta3"), "etas": ("etaminus", "etaplus"),
-             "step_sizes": ("step_size_min", "step_size_max")}.get(name)
-    if parts:
-        return "; ".join(f"{part}: {settings[part]}" for part in parts if part in settings)
+    if name in family.spread:
+        return "; ".join(f"{part}: {settings[part]}" for part in family.spread[name])
     for key, setting in family.fill.items():
         if setting == name:
             return f"what `{key}` holds before the first step"
     if name in settings:
         return settings[name]
-    rules = [RULES[rule].title for rule, choice in wanted(family).items() if list(choice)[-1:] == [name]]
-    return "chooses another rule: " + "; ".join(rules)
+    return "chooses another rule: " + next(RULES[rule].title for rule, when in family.choices.items() if name in when)
 
 
-def title(family: Family) -> str:
-    return re.sub(r"\s+", " ", family.title)
-
-
-def bullets(lines: list[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -91,15 +69,15 @@ def call(family: Family) -> str:
 
 
 def page(family: Family) -> str:
-    advice = ADVICE[family.name]
-    choices = wanted(family)
-    parts = [f"# {family.name}\n\n{title(family)}.\n\n```python\n{call(family)}\n```",
+    choices = family.choices
+    about = " ".join(filter(None, (family.title + ".", family.note)))
+    parts = [f"# {family.name}\n\n{about}\n\n```python\n{call(family)}\n```",
              f"```{{image}} {family.name.lower()}.svg\n:class: picture\n:alt: The way of {family.name} over a narrow "
              f"valley and past a saddle point\n```\n\nA mark every 10 steps; circles are starts, crosses "
-             "minima. " + drawn(advice["lines"]) + ".",
-             "## When to use it\n\n" + bullets(advice["use"]), "## Where it fails\n\n" + bullets(advice["fails"]),
+             "minima. " + drawn(family.lines) + ".",
+             "## When to use it\n\n" + bullets(family.use), "## Where it fails\n\n" + bullets(family.fails),
              "## Formula"]
-    ahead = ["lookahead"] if family.name == "NesterovClassical" else []
+    ahead = [family.ahead] if family.ahead else []
     for name in [*choices, *ahead]:
         rule, choice = RULES[name], choices.get(name)
         when = f" (with {', '.join(f'`{k}={v!r}`' for k, v in choice.items())})" if choice else ""
@@ -138,7 +116,7 @@ def prelude(family: Family) -> str:
     return f"{turned}, plus weight_decay p{some}"
 
 
-def drawn(names: list[str]) -> str:
+def drawn(names: tuple[str, ...]) -> str:
     """The settings of a picture's lines, which are those of optcore.race."""
     above, below = (race(surface, names, steps=1).tracks for surface in ON)
     said = []
@@ -151,10 +129,10 @@ def drawn(names: list[str]) -> str:
 
 def index() -> str:
     rows = "\n".join(
-        f"| [{name}]({name.lower()}.md) | {RULES[FAMILIES[name].rules[0]].title} | "
-        + ", ".join(dict.fromkeys(str(kept(RULES[r], "float32")) for r in FAMILIES[name].rules)) + " | "
-        + ", ".join(dict.fromkeys(str(moved(RULES[r])) for r in FAMILIES[name].rules)) + " |" for name in ADVICE)
-    pages = "\n".join(name.lower() for name in ADVICE)
+        f"| [{family.name}]({family.name.lower()}.md) | {RULES[family.rules[0]].title} | "
+        + ", ".join(dict.fromkeys(str(kept(RULES[r], "float32")) for r in family.rules)) + " | "
+        + ", ".join(dict.fromkeys(str(moved(RULES[r])) for r in family.rules)) + " |" for family in PAGES)
+    pages = "\n".join(family.name.lower() for family in PAGES)
     return f"""# Optimizers
 
 If you do not know which: [AdamW](adamw.md) for networks with attention or embeddings, [SGD](sgd.md) with momentum for
@@ -178,7 +156,7 @@ memory, so the time of a step follows that column. More than one number: by the 
 
 def texts() -> dict[str, str]:
     """The pages by file name."""
-    return {"index.md": index(), **{f"{name.lower()}.md": page(FAMILIES[name]) for name in ADVICE}}
+    return {"index.md": index(), **{f"{family.name.lower()}.md": page(family) for family in PAGES}}
 
 
 def write(app) -> None:
@@ -190,8 +168,8 @@ def write(app) -> None:
         path = folder / name
         if not path.exists() or path.read_text() != text:       # a page that did not change is not read again
             path.write_text(text)
-    for name, advice in ADVICE.items():
-        draw(advice["lines"], folder / f"{name.lower()}.svg")
+    for family in PAGES:
+        draw(family.lines, folder / f"{family.name.lower()}.svg")
     race_all(DOCS / "surfaces")
 
 

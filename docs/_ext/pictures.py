@@ -7,6 +7,7 @@ tell apart), so that one picture serves a light page and a dark one.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ COLOURS = ("#D55E00", "#0A84D0", "#009E73")
 EVERY = 10                  # steps between two marks
 
 
-def draw(names: list[str], to: Path) -> None:
+def draw(names: Sequence[str], to: Path) -> None:
     """Both surfaces, one above the other, so that a narrow page shows them large enough."""
     # The salt makes the names inside the file the same at every build.
     with rc_context({"svg.hashsalt": "optcore", "font.size": 11, "text.color": QUIET}):

@@ -1,12 +1,11 @@
 """The same formulas in plain NumPy: what the kernels are held against, bit for bit.
 
-Owns the second and last statement of each formula; the first is in _rules.pxd. The operations and their order
-are the same, one rounding each, in the dtype of the arrays: float32 gives the kernels' bits, float64 (which
-only the reference takes) an oracle of their error. Imports the table and NumPy, nothing compiled.
+Owns what surrounds a formula; the formulas themselves are in rules/, by the names of the structs in kernels/rules.pxd.
+The operations and their order are the same, one rounding each, in the dtype of the arrays: float32 gives the kernels'
+bits, float64 (which only the reference takes) an oracle of their error. Imports the table and NumPy, nothing compiled.
 """
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from optcore.formats import FORMATS, decode, form_of, format_of
 from optcore.formats.rounding import noise, parameter_noise
-from optcore.rules import RULES, Rule
+from optcore.rules import RULES, Rule, elementwise
 from optcore.rules.made import Template
 from optcore.step.options import FUNCTION, check
 from optcore.step.signatures import function
@@ -22,196 +21,24 @@ from optcore.step.signatures import function
 __all__ = list(RULES)
 
 Values = tuple[Any, ...]
-FORMULAS: dict[str, Callable[..., Values]] = {}
-
-
-def _formula(f: Callable[..., Values]) -> Callable[..., Values]:
-    FORMULAS[f.__name__] = f
-    return f
-
-
-# Each takes p, g and the state, then the scalars of its struct in _rules.pxd by the same names; it returns the
-# new p and state. `pick` stands where the kernels compare, so that a NaN goes the same way.
-
-
-def pick(condition: Any, yes: Any, no: Any) -> Any:
-    return np.where(condition, yes, no)
-
-
-def sign(x: Any) -> Any:
-    return pick(x > 0, 1.0, pick(x < 0, -1.0, x))
-
-
-@_formula
-def SGD(p, g, *, lr):
-    return (p - lr * g,)
-
-
-@_formula
-def Momentum(p, g, v, *, mu, gain, lr):
-    v = mu * v + gain * g
-    return p - lr * v, v
-
-
-@_formula
-def Nesterov(p, g, v, *, mu, lr):
-    v = mu * v + g
-    return p - lr * (g + mu * v), v
-
-
-@_formula
-def NesterovClassical(p, g, v, *, mu, lr):
-    v = mu * v - lr * g
-    return p + v, v
-
-
-@_formula
-def Lookahead(p, v, saved, *, mu):
-    return p + mu * v, p
-
-
-@_formula
-def Accumulate(p, g, *, weight):
-    return (p + weight * g,)
-
-
-@_formula
-def Adagrad(p, g, s, *, lr, eps):
-    s = s + g * g
-    return p - lr * g / (np.sqrt(s) + eps), s
-
-
-@_formula
-def RMSprop(p, g, v, *, alpha, alpha_c, lr, eps):
-    v = alpha * v + alpha_c * (g * g)
-    return p - lr * g / (np.sqrt(v) + eps), v
-
-
-@_formula
-def RMSpropMomentum(p, g, v, b, *, alpha, alpha_c, lr, eps, mu):
-    v = alpha * v + alpha_c * (g * g)
-    b = mu * b + g / (np.sqrt(v) + eps)
-    return p - lr * b, v, b
-
-
-@_formula
-def RMSpropCentered(p, g, v, a, *, alpha, alpha_c, lr, eps):
-    v = alpha * v + alpha_c * (g * g)
-    a = a + alpha_c * (g - a)
-    d = v - a * a
-    d = pick(d < 0, 0.0, d)
-    return p - lr * g / (np.sqrt(d) + eps), v, a
-
-
-@_formula
-def RMSpropCenteredMomentum(p, g, v, a, b, *, alpha, alpha_c, lr, eps, mu):
-    v = alpha * v + alpha_c * (g * g)
-    a = a + alpha_c * (g - a)
-    d = v - a * a
-    d = pick(d < 0, 0.0, d)
-    b = mu * b + g / (np.sqrt(d) + eps)
-    return p - lr * b, v, a, b
-
-
-@_formula
-def Adam(p, g, m, v, *, beta1_c, beta2, beta2_c, lr, root, eps):
-    m = m + beta1_c * (g - m)
-    v = beta2 * v + beta2_c * (g * g)
-    return p - lr * m / (np.sqrt(v) * root + eps), m, v
-
-
-@_formula
-def AdamAMSGrad(p, g, m, v, vmax, *, beta1_c, beta2, beta2_c, lr, root, eps):
-    m = m + beta1_c * (g - m)
-    v = beta2 * v + beta2_c * (g * g)
-    vmax = pick(vmax > v, vmax, v)
-    return p - lr * m / (np.sqrt(vmax) * root + eps), m, v, vmax
-
-
-@_formula
-def Lion(p, g, m, *, beta1, beta1_c, beta2, beta2_c, lr):
-    c = beta1 * m + beta1_c * g
-    return p - lr * sign(c), beta2 * m + beta2_c * g
-
-
-@_formula
-def Adadelta(p, g, v, u, *, rho, rho_c, eps, lr):
-    v = rho * v + rho_c * (g * g)
-    d = np.sqrt(u + eps) / np.sqrt(v + eps) * g
-    return p - lr * d, v, rho * u + rho_c * (d * d)
-
-
-@_formula
-def Adamax(p, g, m, u, *, beta1_c, beta2, eps, lr):
-    m = m + beta1_c * (g - m)
-    d = np.abs(g) + eps
-    u = beta2 * u
-    u = pick(u == u, pick(u > d, u, d), u)
-    return p - lr * m / u, m, u
-
-
-@_formula
-def NAdam(p, g, m, v, *, beta1_c, beta2, beta2_c, lr_g, lr_m, root, eps):
-    m = m + beta1_c * (g - m)
-    v = beta2 * v + beta2_c * (g * g)
-    return p - (lr_g * g + lr_m * m) / (np.sqrt(v) * root + eps), m, v
-
-
-@_formula
-def RAdam(p, g, m, v, *, beta1_c, beta2, beta2_c, lr, rectified, eps):
-    m = m + beta1_c * (g - m)
-    v = beta2 * v + beta2_c * (g * g)
-    return p - lr * m / (pick(rectified != 0, np.sqrt(v), 0.0) + eps), m, v
-
-
-@_formula
-def Rprop(p, g, prev, s, *, etaminus, etaplus, least, most):
-    d = g * prev
-    s = pick(d > 0, s * etaplus, pick(d < 0, s * etaminus, s))
-    s = pick(s < least, least, s)
-    s = pick(s > most, most, s)
-    g = pick(d < 0, 0.0, g)
-    return pick(g > 0, p - s, pick(g < 0, p + s, p)), g, s
-
-
-@_formula
-def ASGD(p, g, a, *, shrink, eta, mu):
-    p = shrink * p - eta * g
-    return p, pick(mu != 1, a + mu * (p - a), p)
-
-
-@_formula
-def AdEMAMix(p, g, m1, m2, v, *, beta1_c, beta3_c, beta2, beta2_c, lr_fast, lr_slow, root, eps):
-    m1 = m1 + beta1_c * (g - m1)
-    m2 = m2 + beta3_c * (g - m2)
-    v = beta2 * v + beta2_c * (g * g)
-    return p - (lr_fast * m1 + lr_slow * m2) / (np.sqrt(v) * root + eps), m1, m2, v
-
 
 # ------------------------------------------------------------------------------------------- one step
 
 
 def prelude(p: Any, g: Any, scale: Any, couple: Any, keep: Any, clip: Any) -> Values:
-    """What happens to p and g before every rule (the kernels' is in _loops.pxd)."""
+    """What happens to p and g before every rule (the kernels' is in kernels/loops.pxd)."""
     g = scale * g
-    g = pick(g > clip, clip, g)
-    g = pick(g < -clip, -clip, g)
+    g = elementwise.pick(g > clip, clip, g)
+    g = elementwise.pick(g < -clip, -clip, g)
     if couple != 0:
         g = g + couple * p
     return keep * p, g
 
 
-def scalar_names(kernel: str) -> tuple[str, ...]:
-    """The names of a formula's scalars, in order."""
-    parameters = inspect.signature(FORMULAS[kernel]).parameters.values()
-    return tuple(x.name for x in parameters if x.kind is x.KEYWORD_ONLY)
-
-
-def new_values(kernel: str, arrays: Values, scalars: Values, clip: Any = np.inf) -> Values:
+def new_values(rule: Rule, arrays: Values, scalars: Values, clip: Any = np.inf) -> Values:
     """The arrays that a rule writes, after one step, for scalars of the arrays' own kind."""
-    formula = FORMULAS[kernel]
     p, g = prelude(arrays[0], arrays[1], *scalars[:3], clip)
-    return formula(p, g, *arrays[2:], **dict(zip(scalar_names(kernel), scalars[3:], strict=True)))
+    return rule.update(p, g, *arrays[2:], **dict(zip(rule.fields, scalars[3:], strict=True)))
 
 
 # ------------------------------------------------------------------------------------------- sums
@@ -275,7 +102,7 @@ def _runner(rule: Rule) -> Callable[..., None]:
 
         with np.errstate(all="ignore"):         # the kernels do not warn either
             start = read(p) if compensation is None else read(p) + read(compensation)
-            new, *new_state = new_values(rule.kernel, (start, read(g), *map(read, state, signless)),
+            new, *new_state = new_values(rule, (start, read(g), *map(read, state, signless)),
                                          tuple(kind(x) for x in scalars),
                                          kind(np.inf if clip_value is None else clip_value))
             for slot, (a, values, nonnegative) in enumerate(zip(state, new_state, signless, strict=False)):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import formats as _formats
 from optcore import reference
+from optcore.formats import block8
 from optcore.rules import FAMILIES, RULES
 from optcore.step import arrays as _arrays
 from tests.support.arrays import placed, random_arrays, stored
@@ -166,7 +166,7 @@ def test_moments_follow_a_change_of_scale(factor, form):
         oc.functional.adam(narrow[0], g, *narrow[1:], step=t)
         if t % 1000 == 0:
             for stored_as, want, nonnegative in ((narrow[1], exact[1], False), (narrow[2], exact[2], True)):
-                got = _formats.decode8(stored_as, n, nonnegative) if form == "int8" else reference.decode(stored_as)
+                got = block8.decode8(stored_as, n, nonnegative) if form == "int8" else reference.decode(stored_as)
                 assert abs(got.mean(dtype=np.float64) / want.mean(dtype=np.float64) - 1) < 0.01, (t, nonnegative)
     # The mean of 1 / sqrt(v) is above that of v's mean by 3/8 of v's relative variance: up to 0.5^2 in 8 bits, 0.12^2
     # in bfloat16, while v falls; so much longer is the way. An element's own wandering is left to the mean.

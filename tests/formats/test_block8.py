@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import formats as _formats
 from optcore import reference
+from optcore.formats import block8
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE
 from tests.support.arrays import placed, random_arrays
 from tests.support.paths import BENCH, modules_of
@@ -67,7 +67,7 @@ def block_of(rng, nonnegative, exponent):
 @pytest.mark.parametrize("nonnegative", [False, True])
 def test_codes_stand_for_what_is_said(nonnegative):
     codes = np.arange(BLOCK)
-    got = _formats.decode8(stored_of(codes, np.array([127])), BLOCK, nonnegative)
+    got = block8.decode8(stored_of(codes, np.array([127])), BLOCK, nonnegative)
     sign = 1 if nonnegative else np.where(codes < 128, 1, -1)
     # Exact up to 2^25; above it the 2 is below half a unit of float32, or a tie that goes to the even.
     want = (sign * magnitude(codes, nonnegative)).astype(np.float32)
@@ -84,9 +84,9 @@ def test_values_that_are_codes_are_kept_whatever_the_noise(nonnegative, seed, da
     rng = np.random.default_rng(seed)
     exponent = data.draw(st.integers(LEAST, 254 - BELOW[nonnegative]))
     stored = block_of(rng, nonnegative, exponent)
-    values = _formats.decode8(stored, BLOCK, nonnegative)
+    values = block8.decode8(stored, BLOCK, nonnegative)
     for noise in (constant(0), constant(FULL), rng.integers(0, 1 << 20, BLOCK, dtype=np.uint32)):
-        np.testing.assert_array_equal(_formats.encode8(values, noise, nonnegative), stored)
+        np.testing.assert_array_equal(block8.encode8(values, noise, nonnegative), stored)
 
 
 def blocks_of_values(rng, nonnegative, scale, count=4):
@@ -102,7 +102,7 @@ def test_rounding_goes_to_the_neighbours_only(nonnegative, seed, scale):
     sum; so far from where it is may the value be taken to lie."""
     rng = np.random.default_rng(seed)
     values = blocks_of_values(rng, nonnegative, scale)
-    low, some, high = (codes_of(_formats.encode8(values, x, nonnegative)) for x in (
+    low, some, high = (codes_of(block8.encode8(values, x, nonnegative)) for x in (
         constant(0, values.size), rng.integers(0, 1 << 20, values.size, dtype=np.uint32), constant(FULL, values.size)))
     units = np.repeat(2.0 ** (low[1].astype(np.float64) - 127), BLOCK)
     for other in (some, high):
@@ -131,13 +131,13 @@ def test_rounding_is_unbiased(nonnegative, slot):
     values = blocks_of_values(rng, nonnegative, 0, 1)
     values[0] = 1.9
     noise = np.concatenate([reference.noise(5, t, 0, BLOCK, slot, 20) for t in range(1, steps + 1)])
-    stored = _formats.encode8(np.tile(values, steps), noise, nonnegative)
-    got = _formats.decode8(stored, BLOCK * steps, nonnegative).reshape(steps, BLOCK).mean(axis=0, dtype=np.float64)
+    stored = block8.encode8(np.tile(values, steps), noise, nonnegative)
+    got = block8.decode8(stored, BLOCK * steps, nonnegative).reshape(steps, BLOCK).mean(axis=0, dtype=np.float64)
     unit = 2.0 ** -BELOW[nonnegative]
     t = np.abs(values.astype(np.float64)) / unit
     if nonnegative:
         t = np.maximum(t, 0.25)
-    low = codes_of(_formats.encode8(values, constant(0), nonnegative))[0]
+    low = codes_of(block8.encode8(values, constant(0), nonnegative))[0]
     gap = magnitude((low & (255 if nonnegative else 127)).astype(int) + 1, nonnegative) - magnitude(low, nonnegative)
     p = np.clip((t - magnitude(low, nonnegative)) / gap, 0, 1)
     room = 6 * gap * np.sqrt(p * (1 - p) / steps) + (t + 2) * 2.0**-23
@@ -151,10 +151,10 @@ def test_a_blocks_exponent_is_that_of_its_largest_value(nonnegative):
         for largest in (np.float32(2.0**power), np.nextafter(np.float32(2.0**power), np.float32(np.inf))):
             values = np.zeros(BLOCK, np.float32)
             values[power % BLOCK] = largest if nonnegative else -largest
-            exponent = codes_of(_formats.encode8(values, constant(0), nonnegative))[1]
+            exponent = codes_of(block8.encode8(values, constant(0), nonnegative))[1]
             want = max(LEAST, int(np.float32(largest).view(np.uint32) >> 23) - BELOW[nonnegative])
             assert exponent.tolist() == [want]
-    smallest = _formats.decode8(stored_of(np.ones(BLOCK, int), np.array([LEAST])), BLOCK, nonnegative)
+    smallest = block8.decode8(stored_of(np.ones(BLOCK, int), np.array([LEAST])), BLOCK, nonnegative)
     assert (smallest == 2.0**-109).all() and 2.0**-109 >= np.finfo(np.float32).tiny
 
 
@@ -165,12 +165,12 @@ def test_what_is_not_finite_breaks_its_block_and_no_other(nonnegative, bad):
     values[BLOCK + 77] = bad
     noise = constant(12345, values.size)
     with np.errstate(invalid="ignore"):
-        stored = _formats.encode8(values, noise, nonnegative)
-    got = _formats.decode8(stored, values.size, nonnegative).reshape(3, BLOCK)
+        stored = block8.encode8(values, noise, nonnegative)
+    got = block8.decode8(stored, values.size, nonnegative).reshape(3, BLOCK)
     assert np.isnan(got[1]).all()
     for k in (0, 2):
-        alone = _formats.encode8(values.reshape(3, BLOCK)[k], noise[:BLOCK], nonnegative)
-        np.testing.assert_array_equal(got[k], _formats.decode8(alone, BLOCK, nonnegative))
+        alone = block8.encode8(values.reshape(3, BLOCK)[k], noise[:BLOCK], nonnegative)
+        np.testing.assert_array_equal(got[k], block8.decode8(alone, BLOCK, nonnegative))
 
 
 # ------------------------------------------------------------------------------------------- arrays in the kernels
@@ -180,7 +180,7 @@ def narrow_arrays(rule, n, rng):
     """(p, g, state...), the state in 8 bits."""
     plain = random_arrays(rule, n, rng)
     noise = rng.integers(0, 1 << 20, -(-n // BLOCK) * BLOCK, dtype=np.uint32)
-    return [*plain[:2], *(placed(_formats.encode8(a, noise, z), 0)
+    return [*plain[:2], *(placed(block8.encode8(a, noise, z), 0)
                           for a, z in zip(plain[2:], rule.nonnegative, strict=True))]
 
 
@@ -190,7 +190,7 @@ def test_state_begins_with_zeros(form):
     want = p.copy()
     oc.functional.adam(want, g, oc.state_array(p), oc.state_array(p), step=1)
     m, v = oc.state_array(p, form), oc.state_array(p, form)
-    assert not m.any() and not (form == "int8" and _formats.decode8(v, 600, True).any())
+    assert not m.any() and not (form == "int8" and block8.decode8(v, 600, True).any())
     oc.functional.adam(p, g, m, v, step=1)
     np.testing.assert_array_equal(p, want)
 
@@ -255,7 +255,7 @@ def test_a_gradient_that_is_not_finite_breaks_its_block_and_no_other(bad):
     assert np.isnan(broken[0][block]).all()                                 # loud, one step later
     np.testing.assert_array_equal(broken[0][~block], good[0][~block])
     for a, b, z in ((broken[2], good[2], False), (broken[3], good[3], True)):
-        a, b = _formats.decode8(a, 1000, z), _formats.decode8(b, 1000, z)
+        a, b = block8.decode8(a, 1000, z), block8.decode8(b, 1000, z)
         assert np.isnan(a[block]).all()
         np.testing.assert_array_equal(a[~block], b[~block])
 
@@ -267,7 +267,7 @@ def test_the_second_moment_is_never_zero_beside_a_first_one(factor):
     g[::2] *= np.float32(factor)
     for t in range(1, 200):
         oc.functional.adam(p, g, m, v, step=t, eps=0.0)
-        assert (_formats.decode8(v, 512, True) > 0).all() and np.isfinite(p).all()
+        assert (block8.decode8(v, 512, True) > 0).all() and np.isfinite(p).all()
 
 
 # ------------------------------------------------------------------------------------------- classes

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optcore import formats as _formats
 from optcore import reference
+from optcore.formats import rounding
 
 BITS = {"bfloat16": 16, "8 bits": 20}
 MULTIPLIERS = 1, 1, 0x85EBCA6B, 0xC2B2AE35              # of the four arrays with noise
@@ -129,25 +129,25 @@ def test_rounding_is_unbiased_over_steps(slot, part):
 def test_philox_gives_the_published_answers(counter, key, words):
     """Those of philox4x32 with 10 rounds in kat_vectors of Random123 (D. E. Shaw Research)."""
     counter, key, words = ([int(x, 16) for x in row.split()] for row in (counter, key, words))
-    assert _formats.philox(np.array([counter], np.uint64), tuple(key)).tolist() == [words]
+    assert rounding.philox(np.array([counter], np.uint64), tuple(key)).tolist() == [words]
 
 
 @pytest.mark.parametrize("seed, step, offset", [(0, 1, 0), (2**64 - 1, 2**40 + 3, 5), (7, 2, 2**35 + 3)])
 def test_parameter_noise_is_philox_by_number(seed, step, offset):
     """Element i has half i % 2 of word i % 8 // 2 of the counter (i // 8, step) under the key seed."""
-    noise = _formats.parameter_noise(seed, step, offset, 100)
+    noise = rounding.parameter_noise(seed, step, offset, 100)
     for k in range(100):
         i = offset + k
         counter = [i // 8 % 2**32, i // 8 >> 32, step % 2**32, step >> 32]
-        word = int(_formats.philox(np.array([counter], np.uint64), (seed % 2**32, seed >> 32))[0, i % 8 // 2])
+        word = int(rounding.philox(np.array([counter], np.uint64), (seed % 2**32, seed >> 32))[0, i % 8 // 2])
         assert noise[k] == (word >> 16 if i % 2 else word & 0xFFFF)
 
 
 def test_parameter_noise_is_uniform_and_independent():
     """In both bytes; in pairs with the neighbour, the next element of the same half, step and seed; and over steps."""
     n = 1 << 18
-    noise = [_formats.parameter_noise(seed, step, 0, n).astype(np.int64) for seed, step in ((1, 1), (1, 2), (2, 1))]
-    one = np.concatenate([_formats.parameter_noise(1, t, 77, 1) for t in range(1, 1 << 14)]).astype(np.int64)
+    noise = [rounding.parameter_noise(seed, step, 0, n).astype(np.int64) for seed, step in ((1, 1), (1, 2), (2, 1))]
+    one = np.concatenate([rounding.parameter_noise(1, t, 77, 1) for t in range(1, 1 << 14)]).astype(np.int64)
     for x in (*noise, one):
         check(x >> 8, "upper byte")
         check(x & 255, "lower byte")

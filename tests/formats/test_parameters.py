@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import formats as _formats
 from optcore import reference
+from optcore.formats import block8, rounding
 from optcore.rules import FAMILIES, RULES
 from tests.support.arrays import random_arrays
 from tests.support.bits import assert_same_bits, compare
@@ -64,7 +64,7 @@ def test_stochastic_rounding_keeps_what_is_exact_and_goes_only_to_neighbours(see
     up = moved.astype(int) - p
     assert np.isin(up, (0, 1)).all() and not up[part == 0].any()
     # Philox's bits, no others: those that a value's low half is added to.
-    np.testing.assert_array_equal(up, part * 2**16 + _formats.parameter_noise(seed, step, 0, n) >= 2**16)
+    np.testing.assert_array_equal(up, part * 2**16 + rounding.parameter_noise(seed, step, 0, n) >= 2**16)
 
 
 @pytest.mark.parametrize("part", [1, 300, 2**15, 2**16 - 1])
@@ -347,7 +347,7 @@ def test_lookahead_restores_every_format_to_the_bit(form, rounding, state):
                 start = was["master"] if "master" in was else widened(before[0][i])
                 start = start + widened(was["compensation"]) if "compensation" in was else start
                 narrow = v.dtype == np.uint8
-                v = _formats.decode8(v, p.size, False).reshape(p.shape) if narrow else widened(v)
+                v = block8.decode8(v, p.size, False).reshape(p.shape) if narrow else widened(v)
                 ahead = np.asarray(start + np.float32(0.7) * v)
                 assert_same_bits(p, ahead.astype(KINDS[form]).view(p.dtype))
         compare((mine, opt.state_dict()), before)

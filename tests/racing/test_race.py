@@ -12,7 +12,7 @@ from PIL import Image
 
 import optcore as oc
 from optcore import racing, surfaces
-from optcore.racing._figure import COLOURS, draw, nice, spread
+from optcore.racing._figure import COLOURS, DASHES, draw, nice, spread
 from tests.support.processes import run, value_of
 
 
@@ -263,7 +263,7 @@ def test_lines_are_told_apart():
     picture = draw(surfaces.get("taco"), oc.race("taco", "all", steps=5).tracks)
     styles = [(path.get_color(), path.get_linestyle(), path._unscaled_dash_pattern) for path, *_ in
               picture.lines.values()]
-    assert len(set(map(str, styles))) == len(styles) == len(racing.RACERS) <= 3 * len(COLOURS)
+    assert len(set(map(str, styles))) == len(styles) == len(racing.RACERS) <= len(DASHES) * len(COLOURS)
 
 
 @pytest.mark.parametrize("steps", [1, 12, 13, 100, 1000, 99_999])

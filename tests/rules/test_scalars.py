@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore import reference
 from optcore.rules import RULES
-from optcore.rules import scalars as _scalars
+from optcore.rules.adam import ademamix
+from optcore.rules.nadam import nadam_mu, nadam_mu_product
 from tests.support.bits import assert_same_bits
 from tests.support.bounded import U64
 
@@ -26,8 +27,8 @@ def test_the_product_of_momenta_is_the_product_taken_one_by_one(steps, beta1, de
     """A factor errs by a few roundings and by what its exponent, at most 1e-16 of its own size, moves 0.96^x:
     x 0.96^x stays below 10. The product of the errors of t factors and t products stays under 40 t u; so does
     the closed form's, whose exponent is below t (and whose value is 0 where its logarithm is large)."""
-    one_by_one = math.prod(_scalars.nadam_mu(t, beta1, decay) for t in range(1, steps + 1))
-    got = _scalars.nadam_mu_product(steps, beta1, decay)
+    one_by_one = math.prod(nadam_mu(t, beta1, decay) for t in range(1, steps + 1))
+    got = nadam_mu_product(steps, beta1, decay)
     assert abs(got - one_by_one) <= 80 * steps * U64 * one_by_one + 1e-307
 
 
@@ -35,7 +36,7 @@ def test_the_product_of_momenta_takes_no_time_for_many_steps():
     def seconds(step):
         begin = time.perf_counter()
         for k in range(1000):
-            _scalars.nadam_mu_product(step + k, 0.9, 4e-3)
+            nadam_mu_product(step + k, 0.9, 4e-3)
         return time.perf_counter() - begin
 
     few, many = (min(seconds(step) for _ in range(5)) for step in (1, 10**9))
@@ -100,7 +101,7 @@ def test_ademamix_is_the_papers(beta1, beta2, beta3, alpha, t_alpha, t_beta3, ep
 @given(beta1=BETA, beta3=BETA, step=st.integers(1, 2**53), until=st.floats(0.0, 3.4e38))
 def test_the_slow_mean_never_remembers_longer_than_it_is_to(beta1, beta3, step, until):
     """At every setting that is allowed, 0 included; and after the schedule's end it is beta3 to the bit."""
-    beta3_c = _scalars.ademamix(step, 1.0, beta1, 0.999, beta3, 5.0, until, until, 1e-8)[1]
+    beta3_c = ademamix(step, 1.0, beta1, 0.999, beta3, 5.0, until, until, 1e-8)[1]
     assert 1.0 - beta3 <= beta3_c <= 1.0
     if step >= until:
         assert beta3_c == 1.0 - beta3

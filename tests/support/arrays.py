@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optcore import formats as _formats
+from optcore.formats import block8
 
 
 def placed(values, offset):
@@ -67,5 +67,5 @@ def stored(a, form, nonnegative=False):
     if form == "bfloat16":
         return (a.view(np.uint32) >> 16).astype(np.uint16)
     if form == "int8":
-        return _formats.encode8(a, np.zeros(_formats.blocks(a.size) * 256, np.uint32), nonnegative)
+        return block8.encode8(a, np.zeros(block8.blocks(a.size) * 256, np.uint32), nonnegative)
     return a.astype(form)

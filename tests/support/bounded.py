@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optcore.rules import elementwise
+
 U32, U64 = 2.0 ** -24, 2.0 ** -53
 TINY = {U32: 2.0 ** -150, U64: 2.0 ** -1075 if 2.0 ** -1075 else 5e-324}
 
@@ -102,7 +104,7 @@ class Outcome:
 
 
 def pick(condition, yes, no):
-    """Stands in for reference.pick."""
+    """Stands in for the formulas' pick."""
     whole = yes if isinstance(yes, Bounded) else no
     yes, no = whole._other(yes), whole._other(no)
     if not isinstance(condition, Outcome):
@@ -114,18 +116,18 @@ def pick(condition, yes, no):
 
 
 def sign(x):
-    """Stands in for reference.sign: exact where the error cannot turn it, else off by as much as from -1 to 1."""
+    """Stands in for the formulas' sign: exact where the error cannot turn it, else off by as much as from -1 to 1."""
     return Bounded(np.sign(x.value), np.where(np.abs(x.value) > x.error, 0.0, 2.0), x.u)
 
 
 def bounded_step(reference, rule, arrays, scalars, u, roundings=1):
     """One step of a rule over (p, g, state...) of Bounded: the new (p, state...). roundings: by how many each scalar
     may be off."""
-    plain = reference.pick, reference.sign
-    reference.pick, reference.sign = pick, sign
+    plain = elementwise.pick, elementwise.sign
+    elementwise.pick, elementwise.sign = pick, sign
     try:
         with np.errstate(all="ignore"):         # 0 / 0 where eps is 0: the bound is then not finite, and says so
-            return reference.new_values(rule.kernel, arrays, tuple(
+            return reference.new_values(rule, arrays, tuple(
                 Bounded(x, roundings * Bounded.rounded(x, u).error, u) for x in scalars))
     finally:
-        reference.pick, reference.sign = plain
+        elementwise.pick, elementwise.sign = plain

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import optcore as oc
-from optcore.rules import scalars as _scalars
+from optcore.rules.averaging import asgd_eta_mu
+from optcore.rules.nadam import nadam_mu_product
 from tests.support.bits import assert_same_bits
 from tests.support.bounded import U64
 from tests.support.torch_oracle import torch_trajectory
@@ -18,7 +19,7 @@ def test_the_product_of_momenta_is_torchs_state(chosen):
     """25 products of numbers with a few roundings each, in both: below 25 * 20 u."""
     _, state = torch_trajectory("NAdam", chosen, np.ones(1, np.float32), [np.ones(1, np.float32)] * 25)
     full = {"betas": (0.9, 0.999), "momentum_decay": 4e-3, **chosen}
-    ours = _scalars.nadam_mu_product(25, full["betas"][0], full["momentum_decay"])
+    ours = nadam_mu_product(25, full["betas"][0], full["momentum_decay"])
     assert abs(ours - float(state["mu_product"])) <= 500 * U64 * ours
 
 
@@ -26,7 +27,7 @@ def test_the_product_of_momenta_is_torchs_state(chosen):
 def test_eta_and_mu_are_torchs_state_for_the_next_step(chosen):
     _, state = torch_trajectory("ASGD", chosen, np.ones(1, np.float32), [np.ones(1, np.float32)] * 25)
     full = {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, **chosen}
-    eta, mu = _scalars.asgd_eta_mu(26, **full)
+    eta, mu = asgd_eta_mu(26, **full)
     assert abs(eta - float(state["eta"])) <= 8 * U64 * eta      # one power and two products
     assert mu == float(state["mu"])
 

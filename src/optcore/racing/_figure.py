@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)))
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 MARKS = "osD^vpX"
 INK, QUIET = "#222222", "#777777"
 LOW, HIGH = (0.99, 0.99, 1.0), (0.80, 0.83, 0.88)       # of the surface's lowest and highest band
@@ -212,7 +212,8 @@ def _label(axes: Axes, tracks: dict[str, Track], picture: Picture) -> None:
              for label, track in tracks.items()}
     room = (1 - axes.get_position().x1) * SIZE[0] * 72 - 22     # points beside the panel, less the mark's
     wide = 0.62 * max(1, *map(len, names.values()))         # of the longest name, in units of the letters' size
-    size = max(6.0, min(10.0 if len(tracks) <= 12 else 8.5, room / wide))
+    tall = axes.get_position().height * SIZE[1] * 72 / (1.3 * len(tracks))
+    size = max(6.0, min(10.0 if len(tracks) <= 12 else 8.5, room / wide, tall))
     tops = [float(axes.transData.transform(end)[1] - frame.y0) * to_points for end in ends.values()]
     tops = [t if isfinite(t) else 0.0 for t in tops]
     tops = [min(max(t, 0.0), frame.height * to_points) for t in tops]

@@ -1,7 +1,8 @@
 """Who can race: a row for each name, with the settings it takes from a surface, and all other ways to name one.
 
-A surface gives two lengths (surfaces.py); a row says which of them is this optimizer's lr, and times what. So all
-settings of all pictures are these rows and the surfaces' two numbers; nothing was tuned for a single picture.
+Owns the rows of what is no class of the table; those of a class stand in its family's file. A surface gives two
+lengths (surfaces.py); a row says which of them is this optimizer's lr, and times what. So all settings of all pictures
+are these rows and the surfaces' two numbers; nothing was tuned for a single picture.
 """
 from __future__ import annotations
 
@@ -13,10 +14,9 @@ from optcore import optimizers as classes
 from optcore.optimizers import Optimizer
 from optcore.racing import _run
 from optcore.racing._run import Run
+from optcore.rules import FAMILIES
 from optcore.search import RandomSearch
 from optcore.surfaces import Surface
-
-LR, STRIDE, NOTHING = "lr", "stride", ""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Row:
     """
 
     family: str
-    length: str = NOTHING
+    length: str = ""
     times: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -40,29 +40,23 @@ class Row:
         return _run.Ours(getattr(classes, self.family), {"lr": length, **self.settings})
 
 
-RACERS: dict[str, Row] = {
-    "SGD": Row("SGD", LR),
-    # Momentum 0.9 makes steps up to 10 times as long; Nesterov's form is stable below 1.36 / curvature only.
-    "Momentum": Row("SGD", LR, 0.3, {"momentum": 0.9}),
-    "Nesterov": Row("SGD", LR, 0.3, {"momentum": 0.9, "nesterov": True}),
-    "Nesterov classical": Row("NesterovClassical", LR, 0.3, {"momentum": 0.9}),
-    "AdaGrad": Row("Adagrad", STRIDE, 4),               # its steps shrink with the root of the step number
-    "RMSProp": Row("RMSprop", STRIDE, 1, {"alpha": 0.9}),
-    "Adam": Row("Adam", STRIDE, 1),
-    "AdamW": Row("AdamW", STRIDE, 1),
-    "Lion": Row("Lion", STRIDE, 0.5),                   # every step has this length in every coordinate
+_OTHERS = {
     "Newton": Row("newton"),
     "BFGS": Row("bfgs"),
     "L-BFGS": Row("lbfgs"),
-    "Random search": Row("RandomSearch", STRIDE),       # its lr is sigma
-    "Adadelta": Row("Adadelta", STRIDE, 20, {"eps": 1e-3}),
-    "Adamax": Row("Adamax", STRIDE, 1),
-    "NAdam": Row("NAdam", STRIDE, 1),
-    "RAdam": Row("RAdam", LR),                          # its first steps follow the gradient
-    "Rprop": Row("Rprop", STRIDE, 1),
-    "ASGD": Row("ASGD", LR),
-    "AdEMAMix": Row("AdEMAMix", STRIDE, 0.2),           # its slow mean multiplies steps by up to 1 + alpha = 6
+    "Random search": Row("RandomSearch", "stride"),     # its lr is sigma
 }
+# The order in which they are shown; a class's race that is not named comes after. Nothing is added here.
+_FIRST = ("SGD", "Momentum", "Nesterov", "Nesterov classical", "AdaGrad", "RMSProp", "Adam", "AdamW", "Lion", *_OTHERS)
+
+
+def _racers() -> dict[str, Row]:
+    rows = _OTHERS | {name: Row(family.name, race.length, race.times, race.settings)
+                      for family in FAMILIES.values() for name, race in family.races.items()}
+    return {name: rows[name] for name in dict.fromkeys((*_FIRST, *rows))}
+
+
+RACERS = _racers()
 
 DEFAULT = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam", "L-BFGS")
 

@@ -6,12 +6,13 @@ evaluations there are k + 1 points. One that searches along a line stands at the
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from optcore.optimizers import NesterovClassical, Optimizer
+from optcore.optimizers import Optimizer
 from optcore.search import RandomSearch
 from optcore.surfaces import Array, Surface
 
@@ -108,10 +109,8 @@ class Ours:
         p = start.astype(np.float32)
         optimizer = self.kind([p], **self.settings)         # type: ignore[call-arg]
         while True:
-            if isinstance(optimizer, NesterovClassical):
-                with optimizer.lookahead():
-                    gradient = look(p.astype(np.float64))[1]
-            else:
+            ahead = optimizer.lookahead() if optimizer.family.ahead else nullcontext()   # type: ignore[attr-defined]
+            with ahead:
                 gradient = look(p.astype(np.float64))[1]
             with np.errstate(over="ignore"):
                 optimizer.step([gradient.astype(np.float32)])

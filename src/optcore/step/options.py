@@ -97,9 +97,9 @@ OPTIONS: tuple[Option, ...] = (
            choices=("stochastic", "nearest", "kahan", "master"),
            words={TORCH: 'how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses '
                          'updates below 2^-9 of a parameter), with what they lack in a bfloat16 tensor beside them '
-                         '("kahan", state "compensation"), or as copies of a float32 "master" (state "master"), which is what is '
-                         "updated: what is written into the parameter itself after the first step is lost at the "
-                         "next."}),
+                         '("kahan", state "compensation"), or as copies of a float32 "master" (state "master"), which '
+                         "is what is updated: what is written into the parameter itself after the first step is lost "
+                         "at the next."}),
     Option("compensation", None, "Array | None", (FUNCTION,),
            "bfloat16, shape of p, for p in bfloat16: what p lacks of the parameter (Kahan), which is then kept to 16 "
            "bits; zeros before step 1; updated in place."),
@@ -147,7 +147,13 @@ def check(place: str, values: Mapping[str, Any]) -> None:
 
 
 # What one step is asked to do, whoever asks: a field for each option of a step.
-Ask = namedtuple("Ask", list(_AT[STEP]), defaults=list(defaults(STEP).values()))
+_fields: Any = namedtuple("_fields", list(_AT[STEP]), defaults=list(defaults(STEP).values()))
+
+
+class Ask(_fields):         # type: ignore[misc]
+    __slots__ = ()
+
+
 PLAIN = Ask()
 
 

@@ -44,6 +44,9 @@ class Share(Protocol):
     def counts(self) -> list[int]:
         """How many steps each of its tensors has taken."""
 
+    def start(self, steps: list[int]) -> None:
+        """Count on from these counts, one for each tensor."""
+
 
 def scaled(blocks: list[Block], factor: float) -> list[Block]:
     """The blocks by which the gradients are taken as if multiplied by `factor`."""
@@ -69,7 +72,6 @@ class Elementwise:
         self.start(steps)
 
     def start(self, steps: list[int]) -> None:
-        """Count on from these counts, one for each tensor."""
         self.steps = steps
         self.taken: int | None = steps[0]               # the count of all, while they agree; else None
         if any(t != self.taken for t in steps):

@@ -25,7 +25,7 @@ def _describe(family: Family, rival: str) -> str:
     origin = (f"Drop-in for {rival}: same arguments, defaults, state and checkpoints." if rival
               else "torch.optim has no such class; arguments as optcore." + family.name + "'s.")
     extras = ", ".join(f"{k}={v!r}" for k, v in EXTRAS.items())
-    return f"""{family.title}, as one fused walk over all parameters on the CPU.
+    return f"""{family.title}, as one fused walk over all parameters on the CPU.{family.remarks}
 
     {origin} Beside them, as keywords: {extras}.
 

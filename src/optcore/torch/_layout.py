@@ -59,6 +59,7 @@ class Layout(Tensors):
         self.rows: list[Row] = []                       # of each (p, state..., compensation, copy, average)
         self.parts: list[Tensor] = []                   # and what of p is in this process, or is stepped for it
         self.detours = Detours()
+        self.carried: Carried
         known = {} if last is None else dict(
             zip(map(id, last.mine(last.params)), last.carried.counts.tolist(), strict=True))
         counts: list[int] = []

@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore.formats import FORMATS
-from optcore.reference import FORMULAS, scalar_names
 from optcore.rules import FAMILIES, RULES, Family
-from optcore.rules.settings import explain, number, whole
+from optcore.rules.settings import explain, whole
 from optcore.step import threads as _threads
 from optcore.step.options import STEP, TORCH, Ask, check, defaults, options
 from optcore.step.policy import Policy, calls
@@ -234,8 +233,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         flat = []
         for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
             if g is not None:
-                label = f"the gradient of {self._name_of(p)}"
-                _tensors.check_gradient(label, g, p, self.family.name, self.rival)
+                _tensors.check_gradient(f"the gradient of {self._name_of(p)}", g, p, self.family, self.rival)
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
                 g = _tensors.placed_as(_tensors.local(g), layout.parts[k])
@@ -249,7 +247,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             if g is not None:
                 name = self._name_of(p)
                 _tensors.check_parameter(name, p, self.rival, self.rounding)
-                _tensors.check_gradient(f"the gradient of {name}", g, p, self.family.name, self.rival)
+                _tensors.check_gradient(f"the gradient of {name}", g, p, self.family, self.rival)
                 stepped.append((name, _tensors.local(p)))
         _tensors.check_apart(stepped)
         if twice := [p for p, n in Counter(params).items() if n > 1]:
@@ -386,20 +384,16 @@ class LookaheadOptimizer(TabledOptimizer):
                 loss(model).backward()
             opt.step()
         """
-        move, ahead = RULES[self.family.ahead], {}
-        for group in self.param_groups:
-            key, = self.family.keys()
-            for p in group["params"]:
-                if s := self.state.get(p):
-                    v, exact = s[key], s["master"] if "master" in s else p.detach().float()
-                    if v.dtype == torch.uint8:
-                        codes = FORMATS[self._formats.of(key, p.numel())]
-                        v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
-                    if "compensation" in s:
-                        exact = exact + s["compensation"]
-                    step = int(s["step"]) + 1
-                    _, _, _, *own = move.scalars(step, *(number(x, group[x.name], step) for x in move.all_settings))
-                    ahead[p] = FORMULAS[move.kernel](exact, v.float(), None, **dict(zip(
-                        scalar_names(move.kernel), own, strict=True)))[0]
+        rule, mover, ahead = RULES[self.family.rules[0]], RULES[self.family.ahead], {}
+        for p, settings in ((q, group) for group in self.param_groups for q in group["params"]):
+            if s := self.state.get(p):
+                v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach().float()
+                if v.dtype == torch.uint8:
+                    codes = FORMATS[self._formats.of(rule.keys[0], p.numel())]
+                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
+                if "compensation" in s:
+                    exact = exact + s["compensation"]
+                scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
+                ahead[p] = mover.update(exact, v.float(), None, **dict(zip(mover.fields, scalars, strict=True)))[0]
         with self._instead("lookahead", ahead):
             yield

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from optcore.formats import FORMATS, playing
+from optcore.rules import Family
 from optcore.step import arrays as _arrays
 
 
@@ -158,11 +159,11 @@ def check_apart(named: list[tuple[str, Tensor]]) -> None:
                 mine.fill_(False)
 
 
-def check_gradient(label: str, g: Any, p: Any, rule: str, rival: str) -> None:
+def check_gradient(label: str, g: Any, p: Any, family: Family, rival: str) -> None:
     """Refuse a gradient that the kernels cannot read."""
     if g.layout != torch.strided:
-        instead = "torch.optim.SparseAdam" if rule.startswith("Adam") else rival or "sparse=False in the layer"
-        raise RuntimeError(f"{label}: {rule} does not support sparse gradients here; use {instead}")
+        instead = family.sparse or rival or "sparse=False in the layer"
+        raise RuntimeError(f"{label}: {family.name} does not support sparse gradients here; use {instead}")
     if g.device.type != "cpu":
         raise ValueError(f"{label} is on {g.device}: optcore steps memory of the CPU")
     if g.dtype not in GRADIENT:
