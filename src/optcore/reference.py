@@ -45,7 +45,7 @@ def new_values(rule: Rule, arrays: Values, scalars: Values, clip: Any = np.inf) 
 
 
 def sum_of_squares(arrays: list[Any]) -> float:
-    """Of gradients of any format, in the kernels' fixed shape (see _sums.pxd): blocks of 1024 elements from each
+    """Of gradients of any format, in the kernels' fixed shape (see kernels/sums.pxd): blocks of 1024 elements from each
     array's first, 16 lanes a block added in halves, then the blocks of all arrays pairwise."""
     sums: list[Any] = []
     for a in arrays:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from optcore import reference
-from optcore.formats import block8
+from optcore.formats import bits16, block8, rounding
 from optcore.rules import FAMILIES, RULES
 from optcore.step import arrays as _arrays
 from tests.support.arrays import placed, random_arrays, stored
@@ -133,12 +133,12 @@ def test_decoding_is_numpys_and_ml_dtypes():
 @given(seed=st.integers(0, 2**64 - 1), step=st.integers(1, 2**40), slot=st.integers(0, 2))
 def test_rounding_keeps_what_is_exact_and_goes_only_to_neighbours(seed, step, slot):
     rng = np.random.default_rng(seed % 2**32)
-    noise = reference.noise(seed, step, 0, 4096, slot)
+    noise = rounding.noise(seed, step, 0, 4096, slot)
     bits = rng.integers(0, 2**32, 4096, dtype=np.uint64).astype(np.uint32)
     exact = bits & np.uint32(0xFFFF0000)
     finite = (bits & 0x7F800000) != 0x7F800000
-    np.testing.assert_array_equal(reference.to_bfloat16(exact.view(np.float32), noise)[finite], (exact >> 16)[finite])
-    got = reference.to_bfloat16(bits.view(np.float32), noise)
+    np.testing.assert_array_equal(bits16.to_bfloat16(exact.view(np.float32), noise)[finite], (exact >> 16)[finite])
+    got = bits16.to_bfloat16(bits.view(np.float32), noise)
     up = got.astype(np.int64) - (bits >> 16)
     assert np.isin(up[finite], (0, 1)).all()
     special = got[~finite].view(ml_dtypes.bfloat16).astype(np.float32)
@@ -178,7 +178,7 @@ def test_rounding_to_nearest_would_not_follow():
     """The test above can fail: with noise 0x8000, which is rounding to nearest, v freezes."""
     v = np.full(64, 1.0, np.float32)
     for _ in range(5000):
-        v = reference.decode(reference.to_bfloat16(np.float32(0.999) * v + np.float32(0.00001), np.uint32(0x8000)))
+        v = reference.decode(bits16.to_bfloat16(np.float32(0.999) * v + np.float32(0.00001), np.uint32(0x8000)))
     assert (v > 0.5).all()          # exactly: 0.01 + 0.99 * 0.999^5000 = 0.017
 
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
-from optcore import reference
-from optcore.formats import block8
+from optcore.formats import block8, rounding
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE
 from tests.support.arrays import placed, random_arrays
 from tests.support.paths import BENCH, modules_of
@@ -130,7 +129,7 @@ def test_rounding_is_unbiased(nonnegative, slot):
     steps, rng = 4096, np.random.default_rng(slot)
     values = blocks_of_values(rng, nonnegative, 0, 1)
     values[0] = 1.9
-    noise = np.concatenate([reference.noise(5, t, 0, BLOCK, slot, 20) for t in range(1, steps + 1)])
+    noise = np.concatenate([rounding.noise(5, t, 0, BLOCK, slot, 20) for t in range(1, steps + 1)])
     stored = block8.encode8(np.tile(values, steps), noise, nonnegative)
     got = block8.decode8(stored, BLOCK * steps, nonnegative).reshape(steps, BLOCK).mean(axis=0, dtype=np.float64)
     unit = 2.0 ** -BELOW[nonnegative]

@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optcore import reference
-from optcore.formats import rounding
+from optcore.formats import bits16, rounding
 
 BITS = {"bfloat16": 16, "8 bits": 20}
 MULTIPLIERS = 1, 1, 0x85EBCA6B, 0xC2B2AE35              # of the four arrays with noise
@@ -24,7 +23,7 @@ APART = 1, 2, 987, 46368
 
 
 def over_steps(slot, bits, seed=1, element=77, first=1, n=N):
-    return np.array([reference.noise(seed, t, element, 1, slot, bits)[0] for t in range(first, first + n)], np.int64)
+    return np.array([rounding.noise(seed, t, element, 1, slot, bits)[0] for t in range(first, first + n)], np.int64)
 
 
 @pytest.fixture(scope="module", params=BITS.values(), ids=BITS)
@@ -32,7 +31,7 @@ def drawn(request):
     """The noise of one element, by bits, state arrays and what else goes by turns: N steps, or N seeds."""
     bits = request.param
     found = {("steps", slot): over_steps(slot, bits) for slot in range(4)}
-    found |= {("seeds", slot): np.array([reference.noise(s, 9, 77, 1, slot, bits)[0] for s in range(N)], np.int64)
+    found |= {("seeds", slot): np.array([rounding.noise(s, 9, 77, 1, slot, bits)[0] for s in range(N)], np.int64)
               for slot in range(4)}
     found["other seed", 0] = over_steps(0, bits, seed=2)
     found |= {(f"{k} on", slot): over_steps(slot, bits, element=77 + k) for slot in range(3) for k in APART}
@@ -95,8 +94,8 @@ def test_the_noise_of_one_step_is_even_over_the_elements(bits, slot, n):
     steps on a circle either way. How even that is depends on the stride; with most it is more so than chance."""
     circle, rooms = bits if slot == 0 else 32, []
     for seed, step, offset in ((1, 1, 0), (2, 9, 12345), (3, 10**6, 2**32 - 1000), (4, 5, 6), (5, 6, 7)):
-        noise = reference.noise(seed, step, offset, n, slot, bits)
-        first, second = (int(x) for x in reference.noise(seed, step, 0, 2, 1, 32))
+        noise = rounding.noise(seed, step, offset, n, slot, bits)
+        first, second = (int(x) for x in rounding.noise(seed, step, 0, 2, 1, 32))
         room = unevenness((second - first) * MULTIPLIERS[slot], circle, n)
         rooms.append(room)
         counts = np.bincount(noise >> np.uint32(bits - 8), minlength=256)
@@ -113,7 +112,7 @@ def test_rounding_is_unbiased_over_steps(slot, part):
     """What is cut off is `part` of 2^16: it must round up with that probability. The number of ups is binomial; five
     standard deviations are left to chance."""
     value = np.full(N, 0x3F800000 + part, np.uint32).view(np.float32)
-    ups = int((reference.to_bfloat16(value, over_steps(slot, 16).astype(np.uint32)) - 0x3F80).sum())
+    ups = int((bits16.to_bfloat16(value, over_steps(slot, 16).astype(np.uint32)) - 0x3F80).sum())
     chance = part / 2**16
     assert abs(ups - N * chance) <= 5 * np.sqrt(N * chance * (1 - chance))
 

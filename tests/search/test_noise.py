@@ -129,5 +129,5 @@ def test_noise_of_rounding_and_of_samples_use_other_counters():
     for kind in KINDS.values():
         assert (2**53 >> 32) < kind << 30
         mine = _noise._words(64, 0, kind, 11, 4)
-        rounding = rounding.parameter_noise(11, 4, 0, 512)
-        assert not np.array_equal(mine[0].astype(np.uint16), rounding[::8])
+        other = rounding.parameter_noise(11, 4, 0, 512)
+        assert not np.array_equal(mine[0].astype(np.uint16), other[::8])

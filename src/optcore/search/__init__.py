@@ -1,8 +1,8 @@
 """Search without gradients: random search, evolution strategies, simultaneous perturbation.
 
 Owns the trials of a step and what their values mean. The noise and the one formula that moves parameters by it are
-the kernels' (_noise.pxd); a sample's noise follows from (seed, sample, element), so nothing of it is stored, and
-processes that hold equal parameters exchange only the values of their trials.
+the kernels' (kernels/search_noise.pxd); a sample's noise follows from (seed, sample, element), so nothing of it is
+stored, and processes that hold equal parameters exchange only the values of their trials.
 """
 from __future__ import annotations
 

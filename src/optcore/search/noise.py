@@ -1,4 +1,4 @@
-"""Noise by number in plain NumPy: the reference's statement of what _noise.pxd does, bit for bit.
+"""Noise by number in plain NumPy: the reference's statement of what kernels/search_noise.pxd does, bit for bit.
 
 Owns which random word an element takes, the two distributions, and the formula out <- p + sum_k c_k noise_k. Imports
 nothing compiled.

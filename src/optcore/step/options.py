@@ -10,7 +10,7 @@ To add an option: its row here, and what it does.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,10 +147,11 @@ def check(place: str, values: Mapping[str, Any]) -> None:
 
 
 # What one step is asked to do, whoever asks: a field for each option of a step.
-_fields: Any = namedtuple("_fields", list(_AT[STEP]), defaults=list(defaults(STEP).values()))
+_made: Callable[..., Any] = namedtuple      # of fields that mypy cannot know
+_Fields: Any = _made("_Fields", list(_AT[STEP]), defaults=list(defaults(STEP).values()))
 
 
-class Ask(_fields):         # type: ignore[misc]
+class Ask(_Fields):         # type: ignore[misc]
     __slots__ = ()
 
 

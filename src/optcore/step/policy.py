@@ -27,7 +27,7 @@ from optcore.step.share import Call, Meant, Share, scaled
 class Tensors:
     """What a step works on, as a front end lays it out. The front end's own class adds its arrays."""
 
-    shares: Sequence[Share] = ()
+    shares: Sequence[Share]
     among: Sequence[Hashable] | None = None     # for each tensor, which processes have parts of it; None: nobody else
 
     @property

@@ -4,7 +4,7 @@ Owns OPTCORE_NUM_THREADS and the default number. Sets no environment variable an
 omp_set_num_threads: those would reach other libraries. The order: a call's num_threads, set_num_threads,
 OPTCORE_NUM_THREADS, what the affinity mask and the cgroup leave to this process, shared with the other ranks that
 torchrun started on this machine. Only the last is a guess of ours, so only there may the engine use fewer threads
-where it measures that fewer are faster (_pace.pxd).
+where it measures that fewer are faster (kernels/team.pxd).
 """
 from __future__ import annotations
 
