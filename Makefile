@@ -2,13 +2,17 @@
 PYTHON ?= python3
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/*/*)
 
-.PHONY: train test docs lint bench trainers stubs check-installs clean
+.PHONY: train test test-core docs lint bench trainers stubs check-installs clean
 
 train: .venv/train.stamp
 	.venv/bin/python examples/train_charlm.py --out build/train_charlm.png
 
 test: .venv/test.stamp
 	.venv/bin/python -m pytest
+
+# The tests of all but optcore.torch, in an environment of their own that has no torch.
+test-core: .venv-core/test-core.stamp
+	.venv-core/bin/python -m pytest --ignore=tests/torch
 
 # The site, in build/docs/index.html. -W: warnings are errors; -a -E: pages are read anew, as an old reading hides warnings.
 docs: .venv/docs.stamp
@@ -38,5 +42,9 @@ check-installs:
 	PYTHON="$(PYTHON)" tools/setup_env.sh $*
 	@touch $@
 
+.venv-core/%.stamp: $(SOURCES) tools/setup_env.sh
+	PYTHON="$(PYTHON)" tools/setup_env.sh $* .venv-core
+	@touch $@
+
 clean:
-	rm -rf build .venv
+	rm -rf build .venv .venv-core

@@ -2,7 +2,7 @@
 """Measures optcore beside the roof, NumPy, torch and numba: `python bench/run.py`, or `--quick`.
 
 This file is the command: which workloads, how much effort for each, and where the answers go. One process,
-one run; what is measured and how is in measure.py, who takes part in contenders.py.
+one run; how is measured is in harness/timing.py, who takes part in rules/contenders.py.
 """
 
 import argparse
@@ -14,22 +14,27 @@ from pathlib import Path
 
 import numpy as np
 
-import contenders
-import figures
-import machine
-import report
-from data import RULES, STATE, Data, bytes_per_element
-from measure import Effort, measure
-from shapes import LISTS, SIZES, Shape
-from verify import WrongResult, verify
+# The root, not this folder: bench/torch found there would pass for the package torch where that is not installed.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from bench.harness import machine  # noqa: E402
+from bench.harness.shapes import LISTS, SIZES, Shape  # noqa: E402
+from bench.harness.spread import aligned  # noqa: E402
+from bench.harness.timing import Effort, Times, Turn, interleaved  # noqa: E402
+from bench.rules import contenders, figures, report  # noqa: E402
+from bench.rules.data import RULES, TABLE, USUAL, Data, bytes_per_element  # noqa: E402
+from bench.rules.verify import WrongResult, verify  # noqa: E402
 
 QUICK = ("64", "4 Ki", "1 Mi", "16 Mi", "MLP")
+# A contender so slow for a workload joins every fourth round only.
+SLOW, SLOW_RATIO, SLOW_EVERY = 0.02, 3.0, 4  # s of a call, and times the fastest
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer workloads and rounds, under a minute")
-    parser.add_argument("--only", nargs="+", choices=RULES, default=RULES, help="these rules only")
+    parser.add_argument("--only", nargs="+", choices=RULES, default=USUAL, metavar="RULE",
+                        help=f"these rules (default: {' '.join(USUAL)}) of {', '.join(RULES)}")
     known = [*SIZES, *LISTS]
     names = ", ".join(known)
     parser.add_argument("--workload", nargs="+", choices=known, metavar="NAME", help=f"only these of {names}")
@@ -42,17 +47,27 @@ def arguments() -> argparse.Namespace:
 
 def effort(elements: int, quick: bool) -> Effort:
     if quick:
-        return Effort(seconds=1.2, min_rounds=5, max_rounds=40, sample_ns=1e6)
+        return Effort(least=5, most=40, seconds=1.2)
     if elements > 32 << 20:  # a round with the slow contenders takes seconds
-        return Effort(seconds=36, min_rounds=12, max_rounds=60, sample_ns=2e6)
+        return Effort(least=12, most=60, seconds=36)
     if elements > 8 << 20:
-        return Effort(seconds=16, min_rounds=12, max_rounds=60, sample_ns=2e6)
-    return Effort(seconds=8, min_rounds=15, max_rounds=60, sample_ns=2e6)
+        return Effort(least=12, most=60, seconds=16)
+    return Effort(least=15, most=60, seconds=8)
+
+
+def measure(line_up: list[contenders.Contender], effort: Effort, sample: float, rng) -> tuple[Times, dict[str, int]]:
+    """The times of all, and the calls in their samples. The verification has called everyone already."""
+    turns = {c.name: Turn(c.call, sample=sample, warm=0) for c in line_up}
+    fastest = min(turn.cost for turn in turns.values())
+    every = {c.name: SLOW_EVERY for c in line_up
+             if not c.every_round and turns[c.name].cost > max(SLOW, SLOW_RATIO * fastest)}
+    times = interleaved(turns, effort, rng, every)
+    return Times({c.name: c.times * times[c.name] for c in line_up}), {n: turn.repeats for n, turn in turns.items()}
 
 
 def bytes_needed(rule: str, elements: int) -> int:
     """The shared arrays, the state that naive NumPy keeps, one scratch, three temporaries."""
-    return 4 * elements * (2 + 2 * len(STATE[rule]) + 1 + 3)
+    return 4 * elements * (2 + 2 * len(TABLE[rule].keys) + 1 + 3)
 
 
 def run_workload(rule: str, label: str, shapes: list[Shape], args, threads: int, rng) -> report.Result:
@@ -61,7 +76,7 @@ def run_workload(rule: str, label: str, shapes: list[Shape], args, threads: int,
     for contender in line_up:
         verify(contender, data)
     meanwhile = machine.OtherWork()
-    times, reps = measure(line_up, effort(data.elements, args.quick), rng)
+    times, reps = measure(line_up, effort(data.elements, args.quick), 1e-3 if args.quick else 2e-3, rng)
     return report.Result(
         rule, label, data.elements, len(shapes), bytes_per_element(rule), times, reps, meanwhile.share()
     )
@@ -94,7 +109,7 @@ def main() -> int:
 
     about |= {"load_after": machine.load(), "seconds": round(time.monotonic() - began)}
     table = figures.rows(results)
-    print(report.aligned(table))
+    print(aligned(table))
     command = "python bench/run.py" + "".join(f" {word}" for word in sys.argv[1:])
     args.json.parent.mkdir(parents=True, exist_ok=True)
     document = {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tests="tests/kernels/test_bits.py tests/rules/test_oracle.py tests/optimizers/test_classes.py"
-run="-q -p no:cacheprovider --deselect tests/optimizers/test_classes.py::test_settings_are_torchs"
+run="-q -p no:cacheprovider"
 
 "$1" -m venv "$work/build"
 "$work/build/bin/pip" install -q build

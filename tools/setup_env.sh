@@ -1,9 +1,11 @@
 #!/bin/sh
-# Makes .venv and installs this package into it with one of its extras: tools/setup_env.sh EXTRA
+# Makes an environment and installs this package into it with one of its extras: tools/setup_env.sh EXTRA [FOLDER]
+# The folder is .venv unless another is named.
 # On a bare Debian or Ubuntu, as root, it also installs what Python there lacks (venv, headers).
 set -eu
 cd "$(dirname "$0")/.."
 extra=$1
+folder=${2:-.venv}
 python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -25,6 +27,6 @@ if [ -n "$need_apt" ]; then
     fi
 fi
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "== installing optcore[$extra] into .venv (compiles the kernels: about half a minute)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check ".[$extra]"
+[ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+echo "== installing optcore[$extra] into $folder (compiles the kernels: about half a minute)"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check ".[$extra]"

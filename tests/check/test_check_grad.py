@@ -1,5 +1,5 @@
 """check_grad: mistakes are found and named, correct gradients of hard functions are not accused, and what is
-neither (a kink, randomness, too much noise) is called by its name. bench/gradient_check.py measures the rates.
+neither (a kink, randomness, too much noise) is called by its name. bench/check/rates.py measures the rates.
 """
 from __future__ import annotations
 

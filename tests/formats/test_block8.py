@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optcore as oc
+from bench.harness.shapes import gpt2
 from optcore.formats import block8, rounding
 from optcore.rules import FAMILIES, RULES, SENSITIVE_STATE
 from tests.support.arrays import placed, random_arrays
-from tests.support.paths import BENCH, modules_of
 from tests.support.steps import kernel_step
 
 BLOCK = 256
@@ -293,11 +293,10 @@ def test_small_tensors_and_sensitive_state_stay_float32(name):
 def test_adams_state_of_gpt_2_takes_two_bytes_a_parameter():
     """2 * 257 / 256 for the large tensors, 8 for those below 4096 elements, which are 0.1 % of all. (A step without
     gradients allocates the state and touches no page of it.)"""
-    shapes, = modules_of(BENCH, "shapes")
-    params = [np.zeros(shape, np.float32) for shape in shapes.gpt2()]
+    params = [np.zeros(shape, np.float32) for shape in gpt2()]
     opt = oc.Adam(params, state_dtype="int8")
     opt.step([None] * len(params))
     state = sum(a.nbytes for s in opt.state for a in s.values() if isinstance(a, np.ndarray))
-    small = sum(math.prod(s) for s in shapes.gpt2() if math.prod(s) < 4096)
+    small = sum(math.prod(s) for s in gpt2() if math.prod(s) < 4096)
     total = sum(p.size for p in params)
     assert 2 < state / total <= 2.1 and small < 0.001 * total

@@ -15,8 +15,9 @@ from optcore.rules.settings import FLAG
 from optcore.schedules import constant, warmup
 from tests.support.arrays import good_arrays, random_arrays
 from tests.support.bits import assert_same_bits
-from tests.support.classes import CLASSES, each_variation, numbers_of, of_class, scheduled, tensors
+from tests.support.classes import each_variation, scheduled, tensors
 from tests.support.draws import RULE_NAMES, settings_for
+from tests.support.meanings import CLASSES, numbers_of, of_class
 from tests.support.refusals import build, refuse, refuse_by, same_from_here
 from tests.support.steps import ReferenceLoop, reference_step
 

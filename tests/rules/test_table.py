@@ -9,7 +9,6 @@ import pytest
 import optcore as oc
 from optcore import _dispatch, _kernels, functional, optimizers, racing, reference, schedules
 from optcore.rules import FAMILIES, RULES
-from tests.support.paths import ROOT, modules_of
 from tests.support.texts import examples_run, stubtest, type_checks
 
 
@@ -58,12 +57,6 @@ def test_public_names_are_documented():
                          ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     assert examples_run(module) > 0 or module is oc
-
-
-def test_written_stubs_are_up_to_date():
-    make_stubs, = modules_of(ROOT / "tools", "make_stubs")
-    for name, text in make_stubs.texts().items():
-        assert (ROOT / "src" / "optcore" / name).read_text() == text, "run: python tools/make_stubs.py"
 
 
 def test_stubs_agree_with_the_modules(tmp_path):

@@ -21,7 +21,7 @@ from optcore.step import threads as _threads
 from tests.support.arrays import SHAPE, good_arrays
 from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, bad_numbers
 from tests.support.bits import assert_same_bits
-from tests.support.classes import CLASSES, numbers_of, of_class
+from tests.support.meanings import CLASSES, numbers_of, of_class
 from tests.support.refusals import (
     build,
     functional_refuses,

@@ -7,7 +7,7 @@ import optcore as oc
 from optcore.rules import RULES
 from tests.support.arrays import good_arrays
 from tests.support.bits import assert_same_bits
-from tests.support.classes import CLASSES
+from tests.support.meanings import CLASSES
 from tests.support.steps import reference_step
 
 STEP = 2

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optcore.rules import elementwise
+from optcore import reference
+from optcore.rules import RULES, elementwise
 
 U32, U64 = 2.0 ** -24, 2.0 ** -53
 TINY = {U32: 2.0 ** -150, U64: 2.0 ** -1075 if 2.0 ** -1075 else 5e-324}
@@ -131,3 +132,17 @@ def bounded_step(reference, rule, arrays, scalars, u, roundings=1):
                 Bounded(x, roundings * Bounded.rounded(x, u).error, u) for x in scalars))
     finally:
         elementwise.pick, elementwise.sign = plain
+
+
+def bounded_trajectory(family, chosen, start, gradients, u, carried=False):
+    """The exact trajectory and how far arithmetic of unit roundoff u may be from it. carried: so may its scalars, by
+    as many roundings as there were steps, one more for each operation."""
+    full = {**family.settings, **chosen}
+    rule_name, values = family.pick(full)
+    rule = RULES[rule_name]
+    arrays = [Bounded.exact(start, u)] + [
+        Bounded.exact(np.full(start.shape, full.get(family.fill.get(k, ""), 0.0), np.float32), u) for k in rule.keys]
+    for t, g in enumerate(gradients, start=1):
+        arrays = bounded_step(reference, rule, [arrays[0], Bounded.exact(g, u), *arrays[1:]],
+                              rule.scalars(t, *values), u, t + 4 if carried else 1)
+    return dict(zip(("p", *rule.keys), arrays, strict=True))

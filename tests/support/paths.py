@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOCS, BENCH = ROOT / "docs", ROOT / "bench"
+DOCS = ROOT / "docs"
 FILES_0_1 = ROOT / "tests" / "saving" / "files_0_1"          # saved by optcore 0.1.0
 
 

@@ -10,7 +10,7 @@ import optcore as oc
 from optcore.rules import RULES
 from tests.support.arrays import SHAPE, good_arrays
 from tests.support.bad_arrays import Elsewhere
-from tests.support.classes import CLASSES
+from tests.support.meanings import CLASSES
 
 REFUSED = (TypeError, ValueError)
 

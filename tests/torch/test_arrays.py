@@ -12,8 +12,8 @@ from optcore.rules.settings import FLAG
 from tests.support.accepted import STEP, only_reads, updates_by_class, updates_by_function
 from tests.support.arrays import good_arrays, strided
 from tests.support.bits import assert_same_bits
-from tests.support.classes import CLASSES, numbers_of, of_class
 from tests.support.foreign import OnlyDLPack
+from tests.support.meanings import CLASSES, numbers_of, of_class
 from tests.support.refusals import (
     functional_refuses,
     functional_refuses_as_average,

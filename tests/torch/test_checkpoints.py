@@ -10,9 +10,8 @@ import torch
 
 import optcore.torch as ot
 from optcore.rules import FAMILIES
-from tests.support.bounded import U32
+from tests.support.bounded import U32, bounded_trajectory
 from tests.support.torch_cases import GRID, settings_of
-from tests.support.torch_oracle import bounded_trajectory
 from tests.support.torch_tensors import give, pair, same_bits
 
 BEFORE, AFTER = 7, 9

@@ -15,9 +15,8 @@ import torch
 import optcore as oc
 import optcore.torch as ot
 from optcore.rules import FAMILIES
-from tests.support.bounded import U32
+from tests.support.bounded import U32, bounded_trajectory
 from tests.support.torch_cases import GRID, settings_of
-from tests.support.torch_oracle import bounded_trajectory
 
 STEPS = 22
 SIZES = (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025)

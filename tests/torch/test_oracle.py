@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import optcore as oc
 from optcore.rules import FAMILIES
-from tests.support.bounded import U32, U64
-from tests.support.torch_oracle import bounded_trajectory, torch_trajectory
+from tests.support.bounded import U32, U64, bounded_trajectory
+from tests.support.torch_oracle import torch_trajectory
 
 STEPS = 25
 LR = st.sampled_from([1e-3, 0.1, 0.01])

@@ -9,6 +9,7 @@ import torch
 import optcore as oc
 import optcore.torch
 from optcore.rules import FAMILIES
+from tests.support.paths import ROOT, modules_of
 from tests.support.texts import examples_run, stubtest, type_checks
 
 
@@ -47,3 +48,10 @@ def test_the_package_type_checks(tmp_path):
         "fused: torch.optim.AdamW = ot.AdamW(net.parameters(), lr=1e-3, max_norm=1.0)\n"
         "fused.step()\n"
         "ot.AdamW(net.parameters(), learning_rate=1e-3)  # type: ignore[call-arg]\n")
+
+
+def test_written_stubs_are_up_to_date():
+    """Here because what writes them all takes torch's signatures for those of optcore.torch."""
+    make_stubs, = modules_of(ROOT / "tools", "make_stubs")
+    for name, text in make_stubs.texts().items():
+        assert (ROOT / "src" / "optcore" / name).read_text() == text, "run: python tools/make_stubs.py"

@@ -1,24 +1,24 @@
 """One iteration of L-BFGS and of BFGS, less the objective: ours beside SciPy's and torch's.
 
-    python bench/minimize.py [--quick]
+    python -m bench.minimizers.iterations [--quick]
 
 What is timed is the gap between the end of one evaluation and the beginning of the next. The objective is a
 separable quadratic on which nearly every first trial is accepted, so a gap is an iteration; evaluations an
 iteration are told. The roof is the least that L-BFGS has to read: its 2 m vectors twice, by dot products, with nothing
-else done. A run has as many iterations as fill the memory, and some more that count. Runs of all contenders
-take turns in shuffled order; a ratio is formed of medians within a round, and the median of the rounds is told with
-its quartiles.
+else done. A turn is a run of as many iterations as fill the memory, and some more, of which the median counts.
 """
 
-import argparse
-import random
 import time
+from functools import partial
 
 import numpy as np
 import scipy.optimize
 import torch
 
 import optcore as oc
+from bench.harness.command import parsed, parser
+from bench.harness.spread import number
+from bench.harness.timing import Effort, interleaved
 from optcore.minimizers import vectors
 
 MEMORY = 10
@@ -86,19 +86,19 @@ def table(cases, rounds):
     print("| work | contender | an iteration, ms | evaluations an iteration | its time / ours [quartiles] |")
     print("|---|---|---:|---:|---:|")
     for label, contenders, iterations, skipped in cases:
-        medians = {who: [] for who in contenders}
-        evaluations, order, shuffle = {}, list(contenders), random.Random(0)
-        for _ in range(rounds):
-            shuffle.shuffle(order)
-            for who in order:
-                gaps, evaluations[who] = contenders[who](iterations)
-                medians[who].append(np.median(gaps[skipped:]))
-        t = {who: np.array(x) for who, x in medians.items()}
+        evaluations = {}
+
+        def turn(who, run, iterations=iterations, skipped=skipped, evaluations=evaluations):
+            gaps, evaluations[who] = run(iterations)
+            return float(np.median(gaps[skipped:]))
+
+        # The first iterations of a run, which do not count, warm it up.
+        times = interleaved({who: partial(turn, who, run) for who, run in contenders.items()},
+                            Effort.rounds(rounds, uncounted=0))
         for who in contenders:
-            low, middle, high = np.percentile(t[who] / t["ours"], (25, 50, 75))
             told = f"{evaluations[who]:.2f}" if evaluations[who] else ""
-            print(f"| {label} | {who} | {1e3 * np.median(t[who]):,.2f} | {told} "
-                  f"| {middle:.1f} [{low:.1f}, {high:.1f}] |", flush=True)
+            milliseconds = number(times.us(who) / 1e3)
+            print(f"| {label} | {who} | {milliseconds} | {told} | {times.ratio(who, 'ours')} |", flush=True)
 
 
 def contenders(n, dtype):
@@ -115,15 +115,15 @@ def dense(n):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="without n = 10 M")
-    options = parser.parse_args()
-    torch.set_num_threads(oc.get_num_threads())
-    sizes = {"1 M": 1_000_000} | ({} if options.quick else {"10 M": 10_000_000})
+    made = parser(__doc__, rounds=5)
+    made.add_argument("--small", action="store_true", help="without n = 10 M")
+    options = parsed(made)
+    oc.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads)
+    sizes = {"10 K": 10_000} if options.quick else {"1 M": 1_000_000} | ({} if options.small else {"10 M": 10_000_000})
     cases = [(f"L-BFGS {dtype}, n = {name}", contenders(n, dtype), 18, MEMORY + 2)
              for dtype in ("float64", "float32") for name, n in sizes.items()]
-    cases += [(f"BFGS, n = {n}", dense(n), 12, 2) for n in (500, 2000)]
+    cases += [(f"BFGS, n = {n}", dense(n), 12, 2) for n in ((500,) if options.quick else (500, 2000))]
     table(cases, options.rounds)
 
 

@@ -1,19 +1,19 @@
 """What storage formats bring: Adam with narrower arrays against our own float32 step.
 
-    python bench/formats.py
+    python -m bench.formats.steps [--quick]
 
-Every round times each format once, in shuffled order, on arrays of its own; a ratio is formed within one round,
-the median and quartiles over the rounds are told. Bytes moved a parameter stand beside: they bound the ratio where
-memory is the limit.
+Each format has arrays of its own. Bytes moved a parameter stand beside the ratios: they bound them where memory is the
+limit.
 """
 
-import argparse
 from functools import partial
 
 import numpy as np
 
 import optcore as oc
-from rounds import interleaved, quartiles
+from bench.harness.command import parsed, parser
+from bench.harness.spread import number
+from bench.harness.timing import Effort, Turn, interleaved
 
 ONE_HALF = {"float32": 0.5, "float16": 0.5, "bfloat16": 0x3F00}
 DTYPE = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
@@ -44,23 +44,23 @@ def step_of(n, threads, parameter, gradient, state, copy):
 
 def measure(n, rounds, threads):
     steps = {name: step_of(n, threads, *forms) for name, forms in FORMATS.items()}
-    return interleaved(steps, rounds, max(1, 2_000_000 // n))
+    turns = {name: Turn(step, repeats=max(1, 2_000_000 // n)) for name, step in steps.items()}
+    return interleaved(turns, Effort.rounds(rounds))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1 << 16, 1 << 20, 1 << 24, 1 << 26], metavar="N")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--threads", type=int, default=oc.get_num_threads())
-    options = parser.parse_args()
+    made = parser(__doc__, rounds=21)
+    made.add_argument("--sizes", type=int, nargs="+", metavar="N", help="default: 64 Ki, 1 Mi, 16 Mi and 64 Mi")
+    options = parsed(made)
+    sizes = options.sizes or ([1 << 16] if options.quick else [1 << 16, 1 << 20, 1 << 24, 1 << 26])
     info = oc.build_info()
     print(f"Adam, {options.threads} threads, {info['isa']} kernels; times as fast as our float32\n")
     print("| parameters | format | bytes | us a step | x float32 [quartiles] |\n|---:|---|---:|---:|---:|")
-    for n in options.sizes:
+    for n in sizes:
         times = measure(n, options.rounds, options.threads)
-        for name, t in times.items():
+        for name in times:
             moved = f"{bytes_moved(*FORMATS[name]):.3g}"
-            print(f"| {n:,} | {name} | {moved} | {np.median(t) * 1e6:,.1f} | {quartiles(times['float32'] / t)} |")
+            print(f"| {n:,} | {name} | {moved} | {number(times.us(name))} | {times.ratio('float32', name)} |")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,23 @@
 """What one walk saves: clipping, the step and clearing as one call beside torch's three; a moving average in the walk.
 
-    python bench/stages.py
+    python -m bench.step.stages [--quick]
 
 ours: opt.step(grads, max_norm=1.0, zero_grads=True). torch: clip_grad_norm_, Adam(fused=True).step() and
 zero_grad(set_to_none=False). Before each turn both sides' gradients are refilled, uncounted; a turn has few calls, so
 that what the walks leave at zero makes no moment denormal.
 What the average adds is the time of our step with average=0.999 less that without, as a share of the time of
 torch._foreach_lerp_, which is what torch.optim.swa_utils.get_ema_multi_avg_fn calls.
-The lists are those of run.py. Rounds are interleaved in shuffled order; a ratio is formed within one round, the
-median and quartiles over the rounds are told.
+The lists are those of run.py.
 """
-
-import argparse
 
 import numpy as np
 import torch
 
 import optcore as oc
-from rounds import interleaved, quartiles
-from shapes import LISTS
+from bench.harness.command import parsed, parser
+from bench.harness.shapes import LISTS
+from bench.harness.spread import Spread, number
+from bench.harness.timing import Effort, Turn, interleaved
 
 DECAY = 0.999
 MOST_CALLS = 100  # in a turn: a moment that shrinks by 0.9 a call loses 1e-5, and 1e-38 would be denormal
@@ -60,24 +59,28 @@ def contenders(shapes, threads):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--threads", type=int, help="of both (default: optcore's, as many as it measures to pay)")
-    options = parser.parse_args()
+    made = parser(__doc__, rounds=21, threads=False)
+    made.add_argument("--threads", type=int, help="of both (default: optcore's, as many as it measures to pay)")
+    options = parsed(made)
     if options.threads is not None:
         oc.set_num_threads(options.threads)
     print("| list | ours, us | torch, us | torch / ours [quartiles] | ours: what clip and zero add "
           "| torch's average, us | what the average adds to our step, us | share of torch's [quartiles] |\n"
           "|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, shapes in LISTS.items():
+        if options.quick and name != "MLP":
+            continue
         steps, refill = contenders(shapes, oc.get_num_threads())
         repeats = min(MOST_CALLS, max(1, 20_000_000 // sum(int(np.prod(s)) for s in shapes)))
-        t = interleaved(steps, options.rounds, repeats, warm=3, before=refill)
-        us = {who: np.median(x) * 1e6 for who, x in t.items()}
+        # Warmed up by calls, not for a time: a turn is to have few of them.
+        turns = {who: Turn(step, repeats=repeats, warm=3, warm_seconds=0.0, before=refill)
+                 for who, step in steps.items()}
+        t = interleaved(turns, Effort.rounds(options.rounds))
         added = t["ours, average"] - t["ours, step alone"]
-        print(f"| {name} | {us['ours']:,.1f} | {us['torch']:,.1f} | {quartiles(t['torch'] / t['ours'])} "
-              f"| {np.median(t['ours'] / t['ours, step alone']):.2f}x | {us['torch, average alone']:,.1f} "
-              f"| {np.median(added) * 1e6:,.1f} | {quartiles(added / t['torch, average alone'])} |")
+        cells = [name, number(t.us("ours")), number(t.us("torch")), str(t.ratio("torch", "ours")),
+                 f"{t.ratio('ours', 'ours, step alone').median:.2f}x", number(t.us("torch, average alone")),
+                 number(Spread.of(added).median * 1e6), str(Spread.of(added / t["torch, average alone"]))]
+        print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, Data
+from bench.rules.data import LR, Data, settings
+
+BETA1, BETA2, EPS = (settings("adam")[name] for name in ("beta1", "beta2", "eps"))  # eps is RMSProp's too
+MOMENTUM, ALPHA = settings("momentum")["momentum"], settings("rmsprop")["alpha"]
 
 # With numba's default error model each division is checked and may raise, which keeps the loop scalar.
 _compile = njit(parallel=True, fastmath=False, error_model="numpy")

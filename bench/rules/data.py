@@ -1,4 +1,4 @@
-"""The arrays that every contender of one workload works on, and the settings they all use.
+"""The arrays that every contender of one workload works on, and the settings they all use: from the rule's row.
 
 One block of float32 for each of p, g and the state; each tensor is a view that starts on a 64-byte
 boundary of its block, as tensor libraries align them. So all contenders move the same bytes at the same
@@ -6,27 +6,48 @@ addresses, and the roof can walk a whole list as one array. Nothing here knows w
 """
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from shapes import Shape
+from bench.harness.shapes import Shape
+from optcore.rules import RULES as TABLE
+from tests.support.meanings import CLASSES
+
+# Every rule that takes a gradient; who takes part for which rule is in contenders.py.
+RULES = tuple(name for name, rule in TABLE.items() if rule.decay is not None)
+USUAL = ("adam", "momentum", "rmsprop")  # without --only
 
 # A tiny lr: after the millions of steps of a timing loop the parameters are still ordinary numbers.
 LR = 1e-5
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam, and eps of RMSProp
-MOMENTUM = 0.9
-ALPHA = 0.99  # RMSProp
-
-# The names of the state arrays in torch's optimizers, and in ours.
-STATE = {"adam": ("exp_avg", "exp_avg_sq"), "momentum": ("momentum_buffer",), "rmsprop": ("square_avg",)}
-RULES = tuple(STATE)
 
 _LINE = 16  # float32 numbers in 64 bytes
 
 
+def settings(rule: str) -> dict[str, Any]:
+    """All settings of a rule's function: the table's defaults, which are torch's, but for lr."""
+    chosen = {s.name: s.default for s in TABLE[rule].all_settings}
+    if "lr" in chosen:  # where the default is large, the rule multiplies it by its own tiny numbers, as Adadelta does
+        chosen["lr"] = LR if chosen["lr"] < 0.1 else chosen["lr"] / 100
+    return chosen
+
+
+def of_class(rule: str) -> dict[str, Any]:
+    """The settings by which the class that means the rule, ours or torch's, is told the same."""
+    ours = settings(rule)
+    return {k: ours.get(k, v) for k, v in CLASSES[rule][1].items()} | {"lr": ours.get("lr", LR)}
+
+
+def first_state(rule: str) -> tuple[float, ...]:
+    """What each state array holds before the first step."""
+    family, given = CLASSES[rule][0].family, of_class(rule)
+    full = {**family.settings, **given}
+    return tuple(full[family.fill[key]] if key in family.fill else 0.0 for key in TABLE[rule].keys)
+
+
 def bytes_per_element(rule: str) -> int:
     """Bytes between memory and core for each parameter: g is read, p and each state are read and written."""
-    return 4 * (1 + 2 * (1 + len(STATE[rule])))
+    return 4 * (1 + 2 * (1 + len(TABLE[rule].keys)))
 
 
 def _block(n: int) -> np.ndarray:
@@ -36,7 +57,7 @@ def _block(n: int) -> np.ndarray:
 
 
 class Data:
-    """p, g and zero state for one rule over a list of shapes; `sample` are the elements to verify."""
+    """p, g and a rule's first state over a list of shapes; `sample` are the elements to verify."""
 
     def __init__(self, rule: str, shapes: list[Shape], seed: int):
         self.rule = rule
@@ -52,9 +73,10 @@ class Data:
         self.flat_p *= np.float32(0.02)  # the usual size of a weight
         # The gradient stays the same in every step, so the moments go to g and g*g: never to denormals.
         rng.standard_normal(dtype=np.float32, out=self.flat_g)
-        self.flat_state = [_block(starts[-1]) for _ in STATE[rule]]
-        for block in self.flat_state:
-            block.fill(0)  # touches each page, so no contender pays for the first touch
+        self.first = first_state(rule)
+        self.flat_state = [_block(starts[-1]) for _ in self.first]
+        for block, value in zip(self.flat_state, self.first, strict=True):
+            block.fill(value)  # touches each page, so no contender pays for the first touch
 
         def carve(block: np.ndarray) -> list[np.ndarray]:
             return [
@@ -75,5 +97,5 @@ class Data:
     def reset_sample(self) -> None:
         """Put the sampled elements back to where they began; the updates are elementwise, so it suffices."""
         self.flat_p[self.sample] = self._sample_p
-        for block in self.flat_state:
-            block[self.sample] = 0
+        for block, value in zip(self.flat_state, self.first, strict=True):
+            block[self.sample] = value

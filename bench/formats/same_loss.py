@@ -1,7 +1,7 @@
 """Do narrow formats reach the same final loss? Two character models, every format, several seeds.
 
-    OPENBLAS_NUM_THREADS=1 python bench/same_loss.py            # the table of docs/number_formats.md, on one core
-    OPENBLAS_NUM_THREADS=1 python bench/same_loss.py --quick    # the same with few steps and one seed
+    OPENBLAS_NUM_THREADS=1 python -m bench.formats.same_loss           # docs/number_formats.md's table, on one core
+    OPENBLAS_NUM_THREADS=1 python -m bench.formats.same_loss --quick   # the same with few steps and one seed
 
 Each run trains with Adam (torch's defaults) and a cosine to zero, where updates become small against the weights. A
 seed fixes the first weights and the batches; all formats of one seed share them. What is told is held-out bits per
@@ -21,13 +21,13 @@ import numpy as np
 from tqdm import tqdm
 
 import optcore as oc
+from bench.formats.same_loss_report import draw, table
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
+from bench.formats.residual_charlm import ResidualLM, check_gradients  # noqa: E402
 from charlm import CharLM, as_codes, batch_at, held_out_bits, load_text  # noqa: E402
-from residual_charlm import ResidualLM, check_gradients  # noqa: E402
-from same_loss_report import draw, table  # noqa: E402
 
 MODELS = {"main job": (CharLM, 3e-3), "residual": (ResidualLM, 2e-3)}  # with the highest learning rate
 BATCH = 128

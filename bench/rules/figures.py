@@ -7,7 +7,8 @@ processes ran meanwhile, so that neither yes nor no would be worth anything.
 
 from dataclasses import dataclass
 
-from report import Result, Spread, number
+from bench.harness.spread import Spread, number
+from bench.rules.report import Result
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Figure:
 
     def measure(self, result: Result) -> Spread:
         if self.time:
-            return result.time(self.time).scaled(1e-3)
+            return result.times.of(self.time).scaled(1e6)
         first, second = self.ratio
-        return result.ratio(result.roof() if first == "roof" else first, second)
+        return result.times.ratio(result.roof() if first == "roof" else first, second)
 
     def verdict(self, s: Spread) -> str:
         if self.target is None:
@@ -39,20 +40,20 @@ def _ours(what: str, workload: str, peer: str, target: float) -> Figure:
 
 
 FIGURES = [
-    _ours("Adam 64 Mi, share of the roof", "Adam 64 Mi", "roof", 0.95),
-    _ours("Adam 64 Mi, torch fused / ours", "Adam 64 Mi", "torch fused", 1.0),
-    _ours("Adam 1 Mi, torch fused / ours", "Adam 1 Mi", "torch fused", 1.5),
-    _ours("Adam 1 Mi, careful NumPy / ours", "Adam 1 Mi", "careful NumPy", 8.0),
-    _ours("Adam 1 Mi, naive NumPy / ours", "Adam 1 Mi", "naive NumPy", 30.0),
-    _ours("Adam 4 Ki functional, torch fused / ours", "Adam 4 Ki", "torch fused", 8.0),
-    _ours("Adam 4 Ki functional, numba / ours", "Adam 4 Ki", "numba", 2.0),
-    Figure("Adam 64 functional call, us", "Adam 64", 2.0, time="ours"),
-    Figure("Adam 64 opt.step, us", "Adam 64", 2.5, time="ours, opt.step"),
-    _ours("Adam MLP, torch fused / ours", "Adam MLP", "torch fused", 3.0),
-    _ours("Adam ResNet-50, torch fused / ours", "Adam ResNet-50", "torch fused", 1.05),
-    _ours("Adam GPT-2, torch fused / ours", "Adam GPT-2", "torch fused", 1.0),
-    Figure("Adam 1 Mi, 1 thread / 2 threads", "Adam 1 Mi", 1.8, ratio=("ours, 1 thread", "ours, 2 threads")),
-    Figure("the roof's own: 1 thread / 2", "Adam 1 Mi", None, ratio=("roof, 1 thread", "roof, 2 threads")),
+    _ours("Adam 64 Mi, share of the roof", "adam 64 Mi", "roof", 0.95),
+    _ours("Adam 64 Mi, torch fused / ours", "adam 64 Mi", "torch fused", 1.0),
+    _ours("Adam 1 Mi, torch fused / ours", "adam 1 Mi", "torch fused", 1.5),
+    _ours("Adam 1 Mi, careful NumPy / ours", "adam 1 Mi", "careful NumPy", 8.0),
+    _ours("Adam 1 Mi, naive NumPy / ours", "adam 1 Mi", "naive NumPy", 30.0),
+    _ours("Adam 4 Ki functional, torch fused / ours", "adam 4 Ki", "torch fused", 8.0),
+    _ours("Adam 4 Ki functional, numba / ours", "adam 4 Ki", "numba", 2.0),
+    Figure("Adam 64 functional call, us", "adam 64", 2.0, time="ours"),
+    Figure("Adam 64 opt.step, us", "adam 64", 2.5, time="ours, opt.step"),
+    _ours("Adam MLP, torch fused / ours", "adam MLP", "torch fused", 3.0),
+    _ours("Adam ResNet-50, torch fused / ours", "adam ResNet-50", "torch fused", 1.05),
+    _ours("Adam GPT-2, torch fused / ours", "adam GPT-2", "torch fused", 1.0),
+    Figure("Adam 1 Mi, 1 thread / 2 threads", "adam 1 Mi", 1.8, ratio=("ours, 1 thread", "ours, 2 threads")),
+    Figure("the roof's own: 1 thread / 2", "adam 1 Mi", None, ratio=("roof, 1 thread", "roof, 2 threads")),
 ]
 
 HEAD = ["figure", "target", "measured", "quartiles", "met?"]

@@ -1,6 +1,6 @@
 """False alarms and misses of optcore.check_grad over random problems.
 
-    python bench/gradient_check.py [rounds [seed]]
+    python -m bench.check.rates [rounds [seed]]
 
 Correct gradients of hard functions are to be found correct (or not to be judged, where a line says so); gradients
 with one of the usual mistakes are to be found wrong. Each round draws every problem anew.

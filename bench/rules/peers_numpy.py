@@ -10,7 +10,10 @@ from math import sqrt
 
 import numpy as np
 
-from data import ALPHA, BETA1, BETA2, EPS, LR, MOMENTUM, Data
+from bench.rules.data import LR, Data, settings
+
+BETA1, BETA2, EPS = (settings("adam")[name] for name in ("beta1", "beta2", "eps"))  # eps is RMSProp's too
+MOMENTUM, ALPHA = settings("momentum")["momentum"], settings("rmsprop")["alpha"]
 
 
 def naive_adam(p, g, state, t):

@@ -1,6 +1,6 @@
 """Does narrow state follow the gradients? Adam's v in each format beside float32's, on the same gradients.
 
-    python bench/moments.py
+    python -m bench.formats.moments [--quick]
 
 The gradients' scale changes by a factor in the middle of the run. Told is how far the mean of v is from that in float32
 at worst, over all checkpoints from a tenth of the run on. torch's parameters are bfloat16, as its state is then; the
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 import optcore as oc
-from optcore.formats import block8
 from optcore import reference
+from optcore.formats import block8
 
 OURS = ("bfloat16", "int8")
 TORCH = {"torch bfloat16, fused": True, "torch bfloat16": False}
@@ -54,7 +54,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=1 << 15)
     parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--quick", action="store_true", help="200 steps: shows that it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.steps = 200
     rows = {factor: errors(options.size, options.steps, factor) for factor in (0.1, 10.0)}
     print(f"Error of the mean of v, %, {options.size:,} parameters, {options.steps:,} steps\n")
     print("| state | gradients x 0.1 in the middle | x 10 |\n|---|---:|---:|")

@@ -1,22 +1,18 @@
 """The 35 problems of More, Garbow and Hillstrom: evaluations and what is left above the known minimum, beside SciPy's.
 
-    python bench/problems.py
+    python -m bench.minimizers.problems
 
 Both with SciPy's default tolerances, and with the gradient's alone (ftol=0; gtol=1e-5). A number in brackets did
 not end at a known minimum (within 1 % of it or, where it is small, of 1e-5 of fun at x0).
 """
 
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import scipy.optimize
 
 import optcore as oc
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from mgh import PROBLEMS, gap
+from tests.support.mgh import PROBLEMS, gap
 
 RUNS = {
     "L-BFGS": ("lbfgs", {}, np.float64),

@@ -1,4 +1,4 @@
-"""Turns measured times into statistics, tables, Markdown and JSON. Measures nothing.
+"""Turns measured times into tables, Markdown and JSON. Measures nothing.
 
 A ratio is formed within one round and always reads "how many times as long as ours"; of the rounds'
 ratios the median and the quartiles are told. `nan` stands for a round that a contender sat out.
@@ -8,36 +8,20 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-RULE_NAMES = {"adam": "Adam", "momentum": "Momentum", "rmsprop": "RMSProp"}
-
-
-@dataclass(frozen=True)
-class Spread:
-    median: float
-    low: float  # first quartile
-    high: float  # third quartile
-    rounds: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Spread":
-        values = values[~np.isnan(values)]
-        low, median, high = (float(q) for q in np.percentile(values, (25, 50, 75)))
-        return cls(median, low, high, len(values))
-
-    def scaled(self, by: float) -> "Spread":
-        return Spread(self.median * by, self.low * by, self.high * by, self.rounds)
+from bench.harness.spread import aligned, number, pipes
+from bench.harness.timing import Times
 
 
 @dataclass
 class Result:
-    """One workload: the nanoseconds of a call, for each contender one number a round."""
+    """One workload: the seconds of a call, for each contender one number a round."""
 
     rule: str  # "adam"
     label: str  # "1 Mi", "GPT-2"
     elements: int
     tensors: int
     bytes_per_element: int
-    times: dict[str, list[float]]
+    times: Times
     reps: dict[str, int]
     other_work: float | None = None  # the share of the CPUs' time that other processes had meanwhile
 
@@ -48,26 +32,19 @@ class Result:
 
     @property
     def name(self) -> str:
-        return f"{RULE_NAMES[self.rule]} {self.label}"
+        return f"{self.rule} {self.label}"
 
     @property
     def rounds(self) -> int:
         return len(self.times["ours"])
 
-    def time(self, who: str) -> Spread:
-        return Spread.of(np.array(self.times[who]))
-
-    def ratio(self, who: str, to: str = "ours") -> Spread:
-        """Time of `who` over time of `to`, round by round."""
-        return Spread.of(np.array(self.times[who]) / np.array(self.times[to]))
-
     def gbps(self, who: str) -> float:
-        return self.elements * self.bytes_per_element / self.time(who).median
+        return self.elements * self.bytes_per_element / self.times.of(who).median / 1e9
 
     def roof(self) -> str:
         """The roof's name: with one thread where a team of threads takes longer to start than it saves."""
         kinds = [who for who in ("roof", "roof, 1 thread") if who in self.times]
-        return min(kinds, key=lambda who: self.time(who).median)
+        return min(kinds, key=lambda who: self.times.of(who).median)
 
     def to_json(self) -> dict:
         roof = self.roof()
@@ -82,38 +59,16 @@ class Result:
             "roof": roof,
             "contenders": {
                 who: {
-                    "ns": asdict(self.time(who)),
+                    "ns": asdict(self.times.of(who).scaled(1e9)),
                     "gb_per_s": round(self.gbps(who), 3),
-                    "fraction_of_roof": asdict(self.ratio(roof, who)),
-                    "times_ours": asdict(self.ratio(who)),
+                    "fraction_of_roof": asdict(self.times.ratio(roof, who)),
+                    "times_ours": asdict(self.times.ratio(who, "ours")),
                     "calls_per_sample": self.reps[who],
-                    "samples_ns": [None if np.isnan(t) else round(t, 1) for t in times],
+                    "samples_ns": [None if np.isnan(t) else round(t * 1e9, 1) for t in times],
                 }
                 for who, times in self.times.items()
             },
         }
-
-
-def number(x: float) -> str:
-    """Three figures or so, without an exponent."""
-    for least, digits in ((99.95, 0), (9.995, 1), (0.0995, 2)):
-        if abs(x) >= least:
-            return f"{x:,.{digits}f}"
-    return f"{x:.4f}"
-
-
-def spread(s: Spread) -> str:
-    return f"{number(s.median)} [{number(s.low)}, {number(s.high)}]"
-
-
-def aligned(rows: list[list[str]]) -> str:
-    """Rows as columns of text; the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def workload_table(result: Result) -> str:
@@ -123,11 +78,11 @@ def workload_table(result: Result) -> str:
         rows.append(
             [
                 who,
-                spread(result.time(who).scaled(1e-3)),
+                str(result.times.of(who).scaled(1e6)),
                 number(result.gbps(who)),
-                f"{100 * result.ratio(roof, who).median:.0f}",
-                spread(result.ratio(who)),
-                str(result.time(who).rounds),
+                f"{100 * result.times.ratio(roof, who).median:.0f}",
+                str(result.times.ratio(who, "ours")),
+                str(result.times.of(who).rounds),
             ]
         )
     size = f"{result.elements:,} parameters in {result.tensors} tensor{'s' * (result.tensors > 1)}"
@@ -143,28 +98,23 @@ def markdown(results: list[Result], machine: dict, figures: list[list[str]], com
     head = ["workload", "ours, us", "% of roof", *(f"x {who}" for who in _PEERS)]
     rows = []
     for result in results:
-        share = f"{100 * result.ratio(result.roof(), 'ours').median:.0f}"
-        row = [result.name + " (busy)" * result.busy, number(result.time("ours").median / 1000), share]
+        share = f"{100 * result.times.ratio(result.roof(), 'ours').median:.0f}"
+        row = [result.name + " (busy)" * result.busy, number(result.times.us("ours")), share]
         for who in _PEERS:
             if who not in result.times:
                 row.append("-")
             elif who == "torch fused":
-                row.append(spread(result.ratio(who)))
+                row.append(str(result.times.ratio(who, "ours")))
             else:
-                row.append(number(result.ratio(who).median))
+                row.append(number(result.times.ratio(who, "ours").median))
         rows.append(row)
     legend = (
         "Each ratio is the peer's time over ours within one round of one run, the median over the rounds "
         "(torch fused: with quartiles). `-`: no such peer. Single arrays go through `optcore.functional`, "
         "lists through the classes."
     )
-    parts = [_pipes([head, *rows]), legend, _pipes(figures), f"{summary(machine)} Made by `{command}`."]
+    parts = [pipes([head, *rows]), legend, pipes(figures), f"{summary(machine)} Made by `{command}`."]
     return "\n\n".join(parts) + "\n"
-
-
-def _pipes(rows: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
 def summary(machine: dict) -> str:
