@@ -12,8 +12,6 @@ Design:
      gradient) or raises an error that names the argument. The usual call pays for no explanation.
   e) Counts are Py_ssize_t. The GIL is released for the walk, while the buffers are held.
 """
-from collections import defaultdict
-
 cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -24,65 +22,36 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
 from optcore.kernels.buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of, same_shape
-from optcore.kernels.bits16 cimport BFLOAT16, FLOAT32, INT8, Format, bfloat16, eight, noise_of, state_t, width
+from optcore.kernels.bits16 cimport BFLOAT16, FLOAT32, INT8, Format, noise_of, width
 from optcore.kernels.block8 cimport BLOCK8, blocks8
 from optcore.kernels.engine cimport LINE, walk
 from optcore.kernels.dlpack cimport Exchange, borrow, exchange_of, same_layout
-from optcore.kernels.loops cimport span
 from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, perturb_share
 from optcore.kernels.team cimport Pace, choose, learn
 from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
-from optcore.kernels.rules cimport nonnegative, rule_t, slots
+from optcore.kernels.rules cimport MAX_RULES, Registry, Rule, enlist_rules
 from optcore.kernels.sums cimport BLOCK, blocks_of, pairwise, squares
-from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor, span_fn
+from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
 
 cdef enum:
-    MAX_RULES = 64
     ASIDE = 3               # arrays that may follow those of the row: the rest of p, the copy, the average
     MAX_ARRAYS = 2 + MAX_SLOTS + ASIDE
 
 # ---------------------------------------------------------------------------------------------- rules
 
-cdef span_fn SPANS[MAX_RULES][3]         # for state in float32, bfloat16, INT8
-cdef int SLOTS[MAX_RULES]
-cdef int NONNEGATIVE[MAX_RULES]
-cdef int FIELDS[MAX_RULES]
-cdef list NAMES = []
-cdef dict RULES = {}
-
-
-def _enlist(rule_t blank, state_t form, str name, fields):
-    if name not in RULES:
-        NAMES.append(name)
-        RULES[name] = (tuple(fields), slots(&blank), nonnegative(&blank))
-    cdef int k = NAMES.index(name)
-    SLOTS[k] = slots(&blank)
-    NONNEGATIVE[k] = nonnegative(&blank)
-    FIELDS[k] = sizeof(blank) // sizeof(float)
-    if k >= MAX_RULES - 1 or PRELUDE + FIELDS[k] > MAX_SCALARS or SLOTS[k] > MAX_SLOTS:
-        raise SystemError(f"{name} has more scalars or state than the engine makes room for")
-    SPANS[k][2 if state_t is eight else (1 if state_t is bfloat16 else 0)] = <span_fn> <void*> span[rule_t, state_t]
-
-
-def _enlist_all():
-    # Cython keeps a fused function's versions by the names of the types: the members of rule_t, without a second
-    # list of them. Converting a defaultdict to the struct asks it for each field, and so lists the fields too.
-    for names, version in _enlist.__signatures__.items():
-        fields = defaultdict(float)
-        rule, form = names.split("|")
-        version(fields, 0.0 if form == "float" else defaultdict(int), rule, fields)
-
-
-_enlist_all()
+cdef Registry REGISTRY
+cdef dict KNOWN = {}                     # what rules() returns, by the rules' numbers
+enlist_rules(&REGISTRY, KNOWN)
+cdef list NAMES = list(KNOWN)
 
 
 def rules():
     """The rules this module has: {name: (names of the scalars in order, number of state arrays, a bit for each of
     these that is never negative)}."""
-    return dict(RULES)
+    return dict(KNOWN)
 
 
 def rule_index(str name):
@@ -200,9 +169,9 @@ cdef double sum_of_squares(const Tensor* tensors, Py_ssize_t count, Py_ssize_t t
 
 
 cdef int fill(float* to, tuple scalars, int rule) except -1:
-    cdef int k = 0
-    if len(scalars) != PRELUDE + FIELDS[rule]:
-        raise ValueError(f"{NAMES[rule]} takes {PRELUDE + FIELDS[rule]} scalars, got {len(scalars)}")
+    cdef int k = 0, count = PRELUDE + REGISTRY.rules[rule].fields
+    if len(scalars) != count:
+        raise ValueError(f"{NAMES[rule]} takes {count} scalars, got {len(scalars)}")
     for x in scalars:
         to[k] = x                       # double to float: rounded once, to nearest
         k += 1
@@ -211,23 +180,24 @@ cdef int fill(float* to, tuple scalars, int rule) except -1:
 
 cdef inline void settle(Tensor* t, int rule) noexcept:
     """Once every array is placed: which loop the tensor takes, and whether it needs decoding."""
+    cdef const Rule* r = &REGISTRY.rules[rule]
     cdef int k, narrow = 0, coded = 0
-    for k in range(SLOTS[rule]):
+    for k in range(r.slots):
         narrow += t.s_format[k] == BFLOAT16
         coded += t.s_format[k] == INT8
-        t.nonneg[k] = NONNEGATIVE[rule] >> k & 1
+        t.nonneg[k] = r.nonnegative >> k & 1
         if t.s_format[k] == INT8:
             t.e[k] = <uint8_t*> t.s[k] + blocks8(t.n) * BLOCK8
     t.blocks = coded > 0
-    t.state_in_loop = SLOTS[rule] > 0 and (narrow == SLOTS[rule] or coded == SLOTS[rule])
+    t.state_in_loop = r.slots > 0 and (narrow == r.slots or coded == r.slots)
     t.plain = t.p_format == FLOAT32 and t.g_format == FLOAT32 and (t.state_in_loop or narrow + coded == 0)
-    t.each = SPANS[rule][(1 if narrow else 2) if t.state_in_loop else 0]
+    t.each = r.spans[(1 if narrow else 2) if t.state_in_loop else 0]
 
 
 cdef inline void place(Tensor* t, int rule, int which, const Py_buffer* b) noexcept:
     """Let the tensor's array number `which` (p, g, state..., rest, copy, average) be this buffer."""
     cdef Format f = format_of(b)
-    cdef int after = which - 2 - SLOTS[rule]
+    cdef int after = which - 2 - REGISTRY.rules[rule].slots
     if which == 0:
         t.p = b.buf
         t.p_format = f
@@ -249,7 +219,7 @@ cdef inline void place(Tensor* t, int rule, int which, const Py_buffer* b) noexc
 
 cdef inline int allowed(int rule, int which) noexcept:
     """The formats that array number `which` may have."""
-    cdef int after = which - 2 - SLOTS[rule]
+    cdef int after = which - 2 - REGISTRY.rules[rule].slots
     if which == 0:
         return F32 | BF16
     if which == 1:
@@ -269,15 +239,16 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     cdef Py_buffer held[MAX_ARRAYS]
     cdef float values[MAX_SCALARS]
     cdef Tensor t
+    cdef int slots = REGISTRY.rules[rule].slots
     cdef Py_ssize_t count = len(arrays), got = 0, which, k
     cdef bint good = True
     fill(values, scalars, rule)
-    if count != 2 + SLOTS[rule] and count != 2 + SLOTS[rule] + ASIDE:
-        raise ValueError(f"{NAMES[rule]} takes {2 + SLOTS[rule]} arrays, got {count}")
+    if count != 2 + slots and count != 2 + slots + ASIDE:
+        raise ValueError(f"{NAMES[rule]} takes {2 + slots} arrays, got {count}")
     memset(&t, 0, sizeof(t))
     try:
         for which in range(count):
-            if which >= 2 + SLOTS[rule] and arrays[which] is None:
+            if which >= 2 + slots and arrays[which] is None:
                 continue
             good = acquire(arrays[which], &held[got], which != 1, allowed(rule, which))
             if not good:

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from optcore.kernels.bits16 cimport as_bits, as_float, bfloat16, eight, load, noise_at, share, state_t, store
 from optcore.kernels.block8 cimport BLOCK8, encode8, top_of, unit_of, unpack8, value8
-from optcore.kernels.rules cimport rule_t, slots, nonnegative, update
+from optcore.kernels.rules cimport rule_t, traits, update
 from optcore.kernels.tensor cimport MAX_SLOTS, PRELUDE, Tensor
 
 
@@ -53,14 +53,14 @@ cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor*
     for i in range(lo, hi):
         w = p[i]
         d = prelude(x, clip, &w, g[i])
-        if slots(&r) > 0: a = load(s0 + i)
-        if slots(&r) > 1: b = load(s1 + i)
-        if slots(&r) > 2: c = load(s2 + i)
+        if traits(&r).slots > 0: a = load(s0 + i)
+        if traits(&r).slots > 1: b = load(s1 + i)
+        if traits(&r).slots > 2: c = load(s2 + i)
         update(&r, &w, d, &a, &b, &c)
         p[i] = w
-        if slots(&r) > 0: store(s0 + i, a, share(h, 0, 16))
-        if slots(&r) > 1: store(s1 + i, b, share(h, 1, 16))
-        if slots(&r) > 2: store(s2 + i, c, share(h, 2, 16))
+        if traits(&r).slots > 0: store(s0 + i, a, share(h, 0, 16))
+        if traits(&r).slots > 1: store(s1 + i, b, share(h, 1, 16))
+        if traits(&r).slots > 2: store(s2 + i, c, share(h, 2, 16))
         h = h + stride
 
 
@@ -91,13 +91,13 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
     cdef uint32_t top[MAX_SLOTS]
     cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
     cdef float clip = t.clip
-    cdef int z = nonnegative(&r)
+    cdef int z = traits(&r).nonnegative
     cdef float w, d
     cdef float a = 0, b = 0, c = 0
     cdef Py_ssize_t i
     cdef int k
     memcpy(x, t.scalars, sizeof(x))
-    for k in range(slots(&r)):
+    for k in range(traits(&r).slots):
         words[k] = <uint32_t*> t.s[k] + at // 4
         unit[k] = unit_of(t.e[k][at // BLOCK8])
         top[k] = 0
@@ -105,26 +105,26 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
     for i in range(BLOCK8):
         w = p[i]
         d = prelude(x, clip, &w, g[i])
-        if slots(&r) > 0: a = value8(bits[0][i], unit[0], z & 1)
-        if slots(&r) > 1: b = value8(bits[1][i], unit[1], z & 2)
-        if slots(&r) > 2: c = value8(bits[2][i], unit[2], z & 4)
+        if traits(&r).slots > 0: a = value8(bits[0][i], unit[0], z & 1)
+        if traits(&r).slots > 1: b = value8(bits[1][i], unit[1], z & 2)
+        if traits(&r).slots > 2: c = value8(bits[2][i], unit[2], z & 4)
         update(&r, &w, d, &a, &b, &c)
         p[i] = w
-        if slots(&r) > 0:
+        if traits(&r).slots > 0:
             bits[0][i] = as_bits(a)
             top[0] = max(top[0], top_of(a, z & 1))
-        if slots(&r) > 1:
+        if traits(&r).slots > 1:
             bits[1][i] = as_bits(b)
             top[1] = max(top[1], top_of(b, z & 2))
-        if slots(&r) > 2:
+        if traits(&r).slots > 2:
             bits[2][i] = as_bits(c)
             top[2] = max(top[2], top_of(c, z & 4))
     if n < BLOCK8:                      # what fills the block up is stored as zeros, and no part of the largest
-        for k in range(slots(&r)):
+        for k in range(traits(&r).slots):
             memset(bits[k] + n, 0, (BLOCK8 - n) * sizeof(uint32_t))
             top[k] = 0
             for i in range(n):
                 top[k] = max(top[k], top_of(as_float(bits[k][i]), z >> k & 1))
-    for k in range(slots(&r)):
+    for k in range(traits(&r).slots):
         encode8(bits[k], words[k], t.e[k] + at // BLOCK8, top[k], t.noise, t.first + <uint64_t> at, k,
                 z >> k & 1)

@@ -36,9 +36,10 @@ cdef class Plan:
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef tuple row
+        cdef int slots = REGISTRY.rules[rule].slots
         self.rule = rule
         self.count = len(rows)
-        self.width = 1 + SLOTS[rule] + ASIDE
+        self.width = 1 + slots + ASIDE
         self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
@@ -61,9 +62,9 @@ cdef class Plan:
             self.shapes[i] = &self.held[self.acquired]
             row = rows[i]
             if len(row) != self.width and len(row) != self.width - ASIDE:
-                raise ValueError(f"{NAMES[rule]} keeps {SLOTS[rule]} state arrays, row {i} has {len(row) - 1}")
+                raise ValueError(f"{NAMES[rule]} keeps {slots} state arrays, row {i} has {len(row) - 1}")
             for k in range(len(row)):
-                if k > SLOTS[rule] and row[k] is None:
+                if k > slots and row[k] is None:
                     continue
                 b = &self.held[self.acquired]
                 if not self.take(row[k], b, True, allowed(rule, k + 1 if k else 0)):
