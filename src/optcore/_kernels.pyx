@@ -21,15 +21,16 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.buffers cimport BF16, F16, F32, I8, Interval, acquire, by_address, disjoint, fits, format_of, same_shape
-from optcore.kernels.bits16 cimport BFLOAT16, FLOAT32, INT8, Format, noise_of, width
-from optcore.kernels.block8 cimport BLOCK8, blocks8
+from optcore.kernels.buffers cimport Interval, acquire, by_address, disjoint, fits, same_shape
 from optcore.kernels.engine cimport LINE, walk
 from optcore.kernels.dlpack cimport Exchange, borrow, exchange_of, same_layout
+from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER, STATE,
+                                       Format, blocks_in, fill_formats)
 from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, perturb_share
 from optcore.kernels.team cimport Pace, choose, learn
 from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
                                 openmp_library, seconds)
+from optcore.kernels.rounding cimport noise_of
 from optcore.kernels.rules cimport MAX_RULES, Registry, Rule, enlist_rules
 from optcore.kernels.sums cimport BLOCK, blocks_of, pairwise, squares
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
@@ -37,10 +38,27 @@ from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
 
 cdef enum:
-    ASIDE = 3               # arrays that may follow those of the row: the rest of p, the copy, the average
+    ASIDE = 3               # arrays that may follow those of the row: compensation, copy, average
     MAX_ARRAYS = 2 + MAX_SLOTS + ASIDE
 
-# ---------------------------------------------------------------------------------------------- rules
+# ---------------------------------------------------------------------------------------------- formats and rules
+
+fill_formats()
+
+
+def formats():
+    """The storage formats: {name: (bytes of an element, elements of a block, roles an array of it may play)}. A block's
+    elements share an exponent, one byte more."""
+    cdef const Format* f = FORMATS
+    cdef dict found = {}
+    cdef dict roles = {"parameter": PARAMETER, "gradient": GRADIENT, "state": STATE, "compensation": COMPENSATION,
+                       "copy": COPY, "average": AVERAGE}
+    while f.name != NULL:
+        found[f.name.decode()] = f.bytes, f.block, tuple([role for role, bit in roles.items() if f.roles & <int> bit])
+        f += 1
+    return found
+
+
 
 cdef Registry REGISTRY
 cdef dict KNOWN = {}                     # what rules() returns, by the rules' numbers
@@ -178,67 +196,72 @@ cdef int fill(float* to, tuple scalars, int rule) except -1:
     return 0
 
 
-cdef inline void settle(Tensor* t, int rule) noexcept:
-    """Once every array is placed: which loop the tensor takes, and whether it needs decoding."""
+cdef inline void choose_loop(Tensor* t, int rule) noexcept:
+    """Once every array is attached: which loop the tensor takes, and whether it needs decoding."""
     cdef const Rule* r = &REGISTRY.rules[rule]
-    cdef int k, narrow = 0, coded = 0
+    cdef const Format* first = t.s_format[0] if r.slots else FORMATS
+    cdef const Format* f
+    cdef bint in_loop = first.loop != AROUND
+    cdef int k
+    t.block = 1
+    t.nonnegative = r.nonnegative
     for k in range(r.slots):
-        narrow += t.s_format[k] == BFLOAT16
-        coded += t.s_format[k] == INT8
-        t.nonneg[k] = r.nonnegative >> k & 1
-        if t.s_format[k] == INT8:
-            t.e[k] = <uint8_t*> t.s[k] + blocks8(t.n) * BLOCK8
-    t.blocks = coded > 0
-    t.state_in_loop = r.slots > 0 and (narrow == r.slots or coded == r.slots)
-    t.plain = t.p_format == FLOAT32 and t.g_format == FLOAT32 and (t.state_in_loop or narrow + coded == 0)
-    t.each = r.spans[(1 if narrow else 2) if t.state_in_loop else 0]
+        f = t.s_format[k]
+        in_loop = in_loop and f == first
+        if f.block > 1:
+            t.block = max(t.block, f.block)
+            t.e[k] = <uint8_t*> t.s[k] + blocks_in(f, t.n) * f.block * f.bytes
+    t.narrow_in_loop = in_loop and first.decode != NULL
+    t.plain = in_loop and t.p_format.decode == NULL and t.g_format.decode == NULL
+    t.each = r.spans[<int> (first.loop if in_loop else LOOP_FLOAT32)]
 
 
-cdef inline void place(Tensor* t, int rule, int which, const Py_buffer* b) noexcept:
-    """Let the tensor's array number `which` (p, g, state..., rest, copy, average) be this buffer."""
-    cdef Format f = format_of(b)
-    cdef int after = which - 2 - REGISTRY.rules[rule].slots
-    if which == 0:
+cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, const Format* f) noexcept:
+    """Let the tensor's array number `which` (p, g, state..., compensation, copy, average) be this buffer. False if it is
+    a compensation whose format is not p's."""
+    cdef int role = role_of(rule, which)
+    if role == PARAMETER:
         t.p = b.buf
         t.p_format = f
-        t.n = b.len // width(f)
-    elif which == 1:
+        t.n = b.len // f.bytes
+    elif role == GRADIENT:
         t.g = b.buf
         t.g_format = f
-    elif after < 0:
+    elif role == STATE:
         t.s[which - 2] = b.buf
         t.s_format[which - 2] = f
-    elif after == 0:
-        t.rest = b.buf
-    elif after == 1:
+    elif role == COMPENSATION:
+        t.compensation = b.buf
+        return f == t.p_format
+    elif role == COPY:
         t.copy = b.buf
         t.copy_format = f
     else:
         t.average = <float*> b.buf
+    return True
 
 
-cdef inline int allowed(int rule, int which) noexcept:
-    """The formats that array number `which` may have."""
+cdef inline int role_of(int rule, int which) noexcept:
+    """What array number `which` is."""
     cdef int after = which - 2 - REGISTRY.rules[rule].slots
-    if which == 0:
-        return F32 | BF16
-    if which == 1:
-        return F32 | BF16 | F16
-    return F32 | BF16 | I8 if after < 0 else (BF16 if after == 0 else (BF16 | F16 if after == 1 else F32))
+    if which < 2:
+        return PARAMETER if which == 0 else GRADIENT
+    return STATE if after < 0 else (COMPENSATION if after == 0 else (COPY if after == 1 else AVERAGE))
 
 
 def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
-          uint64_t first=0, bint nearest=False, float clip=INFINITY, float weight=0):
-    """Update one tensor: arrays are (p, g, state...), changed in place but for g; they may be followed by the rest
-    of p, a copy and an average, each of them an array or None.
+          uint64_t offset=0, bint nearest=False, float clip=INFINITY, float weight=0):
+    """Update one tensor: arrays are (p, g, state...), changed in place but for g; they may be followed by a
+    compensation (of p's format), a copy and an average, each of them an array or None.
 
-    seed, step and first (the number of p's first element, where p is a shard of a larger tensor) fix the noise
+    seed, step and offset (the number of p's first element, where p is a shard of a larger tensor) fix the noise
     by which what is narrow is rounded. nearest: parameters are not rounded stochastically. True when done; False,
     with nothing changed, when an array is not usable as it stands.
     """
     cdef Py_buffer held[MAX_ARRAYS]
     cdef float values[MAX_SCALARS]
     cdef Tensor t
+    cdef const Format* form
     cdef int slots = REGISTRY.rules[rule].slots
     cdef Py_ssize_t count = len(arrays), got = 0, which, k
     cdef bint good = True
@@ -250,22 +273,22 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
         for which in range(count):
             if which >= 2 + slots and arrays[which] is None:
                 continue
-            good = acquire(arrays[which], &held[got], which != 1, allowed(rule, which))
+            good = acquire(arrays[which], &held[got], which != 1, role_of(rule, which), &form)
             if not good:
                 break
             got += 1
-            good = fits(&held[0], &held[got - 1])
+            good = fits(&held[0], &held[got - 1], form)
             for k in range(got - 1):
                 good = good and disjoint(&held[k], &held[got - 1])
-            place(&t, rule, which, &held[got - 1])
+            good = good and attach(&t, rule, which, &held[got - 1], form)
             if not good:
                 break
         if good:
-            settle(&t, rule)
-            good = not (t.blocks and first % BLOCK8) and not (t.rest != NULL and t.p_format == FLOAT32)
+            choose_loop(&t, rule)
+            good = not (t.block > 1 and offset % <uint64_t> t.block)
         if good:
             t.scalars = values
-            t.first = first
+            t.offset = offset
             t.seed = seed
             t.step = step
             t.noise = noise_of(seed, step)
@@ -313,12 +336,13 @@ def roof(*arrays, int num_threads=1):
     cdef Py_buffer held[4]
     cdef float* x[4]
     cdef int count = len(arrays), got = 0, k
+    cdef const Format* form
     cdef Py_ssize_t n
     if not 2 <= count <= 4 or num_threads < 1:
         raise ValueError("the roof takes p, g, up to two state arrays, and num_threads >= 1")
     try:
         while got < count:
-            if not acquire(arrays[got], &held[got], got != 1, F32):
+            if not acquire(arrays[got], &held[got], got != 1, AVERAGE, &form):      # float32 and nothing else
                 raise ValueError(f"array {got} is not a C-contiguous float32 buffer")
             x[got] = <float*> held[got].buf
             got += 1

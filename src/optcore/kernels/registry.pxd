@@ -5,8 +5,8 @@
 
 from libc.string cimport memset
 
-from optcore.kernels.bits16 cimport bfloat16, eight
-from optcore.kernels.loops cimport span
+from optcore.kernels.formats cimport LOOP_BFLOAT16, LOOP_BLOCK8, LOOPS
+from optcore.kernels.loops cimport bfloat16, eight, span
 from optcore.kernels.rules cimport rule_t, traits
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, span_fn
 
@@ -14,7 +14,7 @@ cdef enum:
     MAX_RULES = 64
 
 cdef struct Rule:
-    span_fn spans[3]        # for state in float32, bfloat16, INT8
+    span_fn spans[<int> LOOPS]
     int slots               # see Traits in rules.pxd
     int nonnegative
     int fields              # scalars of its own, behind those of the prelude
@@ -39,14 +39,16 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     cdef int version = NEXT_NUMBER
     cdef rule_t blank
     cdef Rule rule
+    cdef int k
     memset(&blank, 0, sizeof(blank))
     rule.slots = traits(kind).slots
     rule.nonnegative = traits(kind).nonnegative
     rule.fields = sizeof(rule_t) // sizeof(float)
-    rule.spans[0] = rule.spans[1] = rule.spans[2] = <span_fn> <void*> span[rule_t, float]
-    if traits(kind).slots > 0:          # without state all three are one
-        rule.spans[1] = <span_fn> <void*> span[rule_t, bfloat16]
-        rule.spans[2] = <span_fn> <void*> span[rule_t, eight]
+    for k in range(<int> LOOPS):        # without state all are one
+        rule.spans[k] = <span_fn> <void*> span[rule_t, float]
+    if traits(kind).slots > 0:
+        rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> span[rule_t, bfloat16]
+        rule.spans[<int> LOOP_BLOCK8] = <span_fn> <void*> span[rule_t, eight]
     return append(to, known, rule, name, blank)
 
 

@@ -16,6 +16,7 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
     cdef int way, threads
     cdef double start = 0
     cdef Pace* pace
+    cdef const Format* form
     cdef Noise noise
     cdef float* c = <float*> PyMem_Calloc(samples + 1, sizeof(float))
     cdef Piece* pieces = <Piece*> PyMem_Calloc(count + 1, sizeof(Piece))
@@ -30,11 +31,11 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
             c[i] = weights[i]           # double to float: rounded once, to nearest
         for i in range(count):
             pieces[i].first = firsts[i]
-            good = acquire(params[i], &held[got], False, F32)
+            good = acquire(params[i], &held[got], False, AVERAGE, &form)       # float32 and nothing else
             if not good:
                 break
             got += 1
-            good = acquire(outs[i], &held[got], True, F32)
+            good = acquire(outs[i], &held[got], True, AVERAGE, &form)
             if not good:
                 break
             got += 1

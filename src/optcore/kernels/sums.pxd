@@ -5,7 +5,6 @@
 # added in halves, and the blocks of all tensors, in their order, pairwise. Threads only share out the blocks.
 # The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
 
-from optcore.kernels.bits16 cimport FLOAT32, decode, width
 from optcore.kernels.tensor cimport Tensor
 
 cdef enum:
@@ -54,11 +53,11 @@ cdef inline void squares(const Tensor* tensors, Py_ssize_t count, double* sums, 
         block = max(begin - before, 0)
         while block < n and before + block < end:
             first = block * BLOCK
-            g = <const char*> t.g + first * width(t.g_format)
-            if t.g_format == FLOAT32:
+            g = <const char*> t.g + first * t.g_format.bytes
+            if t.g_format.decode == NULL:
                 sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> BLOCK, t.n - first))
             else:
-                decode(t.g_format, g, scratch, min(<Py_ssize_t> BLOCK, t.n - first))
+                t.g_format.decode(g, NULL, scratch, min(<Py_ssize_t> BLOCK, t.n - first), False)
                 sums[before + block] = block_of_squares(scratch, min(<Py_ssize_t> BLOCK, t.n - first))
             block += 1
         before += n
