@@ -15,24 +15,22 @@ Design:
 cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.buffers cimport Interval, acquire, by_address, disjoint, fits, same_shape
-from optcore.kernels.engine cimport LINE, walk
+from optcore.kernels.buffers cimport Interval, acquire, acquire_float32, by_address, disjoint, fits, same_shape
+from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.dlpack cimport Exchange, borrow, exchange_of, same_layout
 from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER, STATE,
                                        Format, blocks_in, fill_formats)
-from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, perturb_share
-from optcore.kernels.team cimport Pace, choose, learn
-from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_num_threads,
-                                openmp_library, seconds)
+from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, Search, perturb_share
+from optcore.kernels.team cimport SIZES, Pace, Part, Team, region, run, share, size_class
+from optcore.kernels.platform cimport COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, openmp_library
 from optcore.kernels.rounding cimport noise_of
 from optcore.kernels.rules cimport MAX_RULES, Registry, Rule, enlist_rules
-from optcore.kernels.sums cimport BLOCK, blocks_of, pairwise, squares
+from optcore.kernels.sums cimport BLOCK, Squares, blocks_of, pairwise, squares
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
@@ -78,109 +76,54 @@ def rule_index(str name):
 
 # ---------------------------------------------------------------------------------------------- threads
 
-cdef int default_threads = 1
-cdef bint default_is_ours = False       # True: nobody asked for this number, so the pace may use fewer
-cdef bint forked = False
-cdef Py_ssize_t grain = 1024            # elements; a cut between threads falls on a multiple of it
-cdef Py_ssize_t team_from = 16384       # elements; less work than this never enters OpenMP
-cdef Pace paces[MAX_RULES][64]           # the last row is that of the sums
+cdef Team TEAM = Team(threads=1, ours=False, forked=False, grain=1024, least=16384)
+cdef Pace paces[MAX_RULES][<int> SIZES]
+cdef Pace square_paces[<int> SIZES]
 
 
 def set_default_threads(int n, bint ours):
     """How many threads a walk uses when its call does not say. `ours`: fewer may be used where they are faster."""
-    global default_threads, default_is_ours
-    default_threads = n
-    default_is_ours = ours
+    TEAM.threads = n
+    TEAM.ours = ours
 
 
 def set_forked():
     """From now on this process is a forked child: serial, since OpenMP's threads did not come along."""
-    global forked
-    forked = True
+    TEAM.forked = True
 
 
 def is_forked():
-    return forked
+    return bool(TEAM.forked)
 
 
 def _tune(*, Py_ssize_t grain_elements=1024, Py_ssize_t team_from_elements=16384):
     """For tests: lets small arrays be cut among threads. Changes no bit of any result."""
-    global grain, team_from
-    grain = grain_elements
-    team_from = team_from_elements
+    TEAM.grain = grain_elements
+    TEAM.least = team_from_elements
 
 
-cdef int team(int num_threads, Py_ssize_t total, Pace* pace, int* way) noexcept:
-    """How many threads a walk over `total` elements takes. num_threads 0: the default, by `pace` if it is ours;
-    way[0] is then what learn() is to be told, else -1."""
-    cdef int threads = num_threads
-    way[0] = -1
-    if forked or total < team_from:
-        return 1
-    if threads == 0:
-        threads = default_threads
-        if default_is_ours and threads > 1:
-            way[0] = choose(pace)
-            if way[0] == 0:
-                return 1
-    return threads
-
-
-cdef inline int log2(Py_ssize_t n) noexcept:
-    cdef int k = 0
-    while n >> (k + 1):
-        k += 1
-    return k
-
-
-cdef void run(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) noexcept:
-    """The walk, serial or in one parallel region."""
-    cdef Py_ssize_t grain_now = grain
-    cdef Pace* pace = &paces[rule][log2(total)]
-    cdef int way
-    cdef int threads = team(num_threads, total, pace, &way)
-    cdef double start = 0
+cdef void step_all(int rule, const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) noexcept:
+    cdef Walk work = Walk(tensors, count, total, TEAM.grain)
+    cdef Pace* pace = &paces[rule][size_class(total)]
     with nogil:
-        if way >= 0:
-            start = seconds()
-        if threads == 1:
-            walk(tensors, count, total, grain_now, 0, 1)
-        else:
-            with parallel(num_threads=threads):
-                walk(tensors, count, total, grain_now, threadid(), omp_get_num_threads())
-        if way >= 0:
-            start = seconds() - start
-    if way >= 0:
-        learn(pace, way, start)
+        run(&TEAM, num_threads, total, pace, 1, walk, &work)
 
 
 cdef double sum_of_squares(const Tensor* tensors, Py_ssize_t count, Py_ssize_t total, int num_threads) except? -1:
     """Of all gradients, in a fixed shape."""
-    cdef Pace* pace = &paces[MAX_RULES - 1][log2(total)]
-    cdef Py_ssize_t blocks = 0, i
-    cdef int way
-    cdef int threads = team(num_threads, total, pace, &way)
-    cdef double start = 0, result
-    cdef double* sums
+    cdef Pace* pace = &square_paces[size_class(total)]
+    cdef Squares work = Squares(tensors, count, NULL, 0)
+    cdef Py_ssize_t i
+    cdef double result
     for i in range(count):
-        blocks += blocks_of(&tensors[i])
-    sums = <double*> PyMem_Calloc(blocks + 1, sizeof(double))
-    if sums == NULL:
+        work.blocks += blocks_of(&tensors[i])
+    work.sums = <double*> PyMem_Calloc(work.blocks + 1, sizeof(double))
+    if work.sums == NULL:
         raise MemoryError
     with nogil:
-        if way >= 0:
-            start = seconds()
-        if threads == 1:
-            squares(tensors, count, sums, blocks, 0, 1)
-        else:
-            with parallel(num_threads=threads):
-                squares(tensors, count, sums, blocks, threadid(), omp_get_num_threads())
-        result = pairwise(sums, blocks)
-        if way >= 0:
-            start = seconds() - start
-    PyMem_Free(sums)
-    if way >= 0:
-        learn(pace, way, start)
+        run(&TEAM, num_threads, total, pace, 1, squares, &work)
+        result = pairwise(work.sums, work.blocks)
+    PyMem_Free(work.sums)
     return result
 
 # ---------------------------------------------------------------------------------------------- one tensor
@@ -295,7 +238,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             t.rounding = NEAREST if nearest else STOCHASTIC
             t.clip = clip
             t.weight = weight
-            run(rule, &t, 1, t.n, num_threads)
+            step_all(rule, &t, 1, t.n, num_threads)
     finally:
         for k in range(got):
             PyBuffer_Release(&held[k])
@@ -304,56 +247,10 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
 include "kernels/plan.pxi"
 include "kernels/vectors.pxi"
 include "kernels/search_noise.pxi"
+include "kernels/roofline.pxi"
+include "kernels/torch_find.pxi"
 
 # ---------------------------------------------------------------------------------------------- the machine
-
-
-cdef inline void stream(float* p, const float* g, float* a, float* b, int states,
-                        Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef float x
-    for i in range(lo, hi):
-        x = g[i] * <float> 1e-30
-        p[i] = p[i] + x
-        if states > 0: a[i] = a[i] + x
-        if states > 1: b[i] = b[i] + x
-
-
-cdef void stream_share(float** x, int states, Py_ssize_t n, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
-    # Equal shares of whole cache lines of p, as the engine has them: the roof must not lose by misalignment.
-    cdef Py_ssize_t line = LINE // <Py_ssize_t> sizeof(float)
-    cdef Py_ssize_t first = min(n, (LINE - (<Py_ssize_t> x[0] & (LINE - 1))) % LINE // <Py_ssize_t> sizeof(float))
-    cdef Py_ssize_t share = (n - first) // line // parts * line
-    stream(x[0], x[1], x[2], x[3], states, first + share * k if k else 0,
-           first + share * (k + 1) if k + 1 < parts else n)
-
-
-def roof(*arrays, int num_threads=1):
-    """What memory allows: read p, g and up to two state arrays, write all but g, and hardly compute.
-
-    The yardstick of the benchmarks. It shares no code with the engine: equal shares, one loop.
-    """
-    cdef Py_buffer held[4]
-    cdef float* x[4]
-    cdef int count = len(arrays), got = 0, k
-    cdef const Format* form
-    cdef Py_ssize_t n
-    if not 2 <= count <= 4 or num_threads < 1:
-        raise ValueError("the roof takes p, g, up to two state arrays, and num_threads >= 1")
-    try:
-        while got < count:
-            if not acquire(arrays[got], &held[got], got != 1, AVERAGE, &form):      # float32 and nothing else
-                raise ValueError(f"array {got} is not a C-contiguous float32 buffer")
-            x[got] = <float*> held[got].buf
-            got += 1
-            if held[got - 1].len != held[0].len:
-                raise ValueError("the arrays differ in size")
-        n = held[0].len // <Py_ssize_t> sizeof(float)
-        with nogil, parallel(num_threads=num_threads):
-            stream_share(x, count - 2, n, threadid(), omp_get_num_threads())
-    finally:
-        for k in range(got):
-            PyBuffer_Release(&held[k])
 
 
 def info():

@@ -5,7 +5,7 @@
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
-from optcore.kernels.formats cimport FORMATS, Format, bytes_of
+from optcore.kernels.formats cimport FORMATS, PARAMETER, Format, bytes_of
 from optcore.kernels.platform cimport LITTLE_ENDIAN
 
 
@@ -17,11 +17,11 @@ cdef inline const Format* format_in(const Py_buffer* b, int roles) noexcept:
         c += 1
     if c == NULL or c[0] == 0 or c[1] != 0:
         return NULL
-    while f.name != NULL:
-        if f.character[0] == c[0] and f.bytes == b.itemsize and f.roles & roles:
-            return f
+    while not (f.character == c[0] and f.bytes == b.itemsize and f.roles & roles):
         f += 1
-    return NULL
+        if f.name == NULL:
+            return NULL
+    return f
 
 
 cdef inline bint aligned(const void* x, const Format* f) noexcept:
@@ -39,6 +39,17 @@ cdef inline bint acquire(object x, Py_buffer* b, bint writable, int roles, const
         return False
     f[0] = format_in(b, roles)
     if f[0] != NULL and aligned(b.buf, f[0]):
+        return True
+    PyBuffer_Release(b)
+    return False
+
+
+cdef inline bint acquire_float32(object x, Py_buffer* b, bint writable) except -1:
+    """The same, of float32 and nothing else."""
+    cdef const Format* f
+    if not acquire(x, b, writable, PARAMETER, &f):
+        return False
+    if f.decode == NULL:
         return True
     PyBuffer_Release(b)
     return False

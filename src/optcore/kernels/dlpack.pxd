@@ -68,14 +68,16 @@ cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer*
         return False
     if t.device != CPU or t.lanes != 1:
         return False
-    while f.name != NULL and not (f.code == t.code and 8 * f.bytes == t.bits and f.roles & roles):
+    while not (f.code == t.code and 8 * f.bytes == t.bits and f.roles & roles):
+        if f.name == NULL:
+            return False
         f += 1
-    if f.name == NULL or f.block > 1 and not (t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1)):
+    if f.block > 1 and not (t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1)):
         return False
     for k in range(t.ndim):
         n *= t.shape[k]
     format[0] = f
-    b.format = <char*> f.character
+    b.format = <char*> f.name           # not a character of the buffer protocol: no code but ours meets this buffer
     b.buf = <char*> t.data + t.byte_offset
     b.itemsize = f.bytes
     b.len = n * f.bytes

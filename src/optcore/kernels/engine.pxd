@@ -20,6 +20,7 @@ from libc.string cimport memset
 
 from optcore.kernels.formats cimport SCRATCH, Format
 from optcore.kernels.stages cimport aside, read_parameters, write_parameters
+from optcore.kernels.team cimport share
 from optcore.kernels.tensor cimport MAX_SLOTS, Tensor
 
 cdef enum:
@@ -83,12 +84,21 @@ cdef inline Py_ssize_t cut(const Tensor* t, Py_ssize_t at, Py_ssize_t grain) noe
     return first + (local - first) // grain * grain
 
 
-cdef inline void walk(const Tensor* tensors, Py_ssize_t count, Py_ssize_t total,
-                      Py_ssize_t grain, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
-    """Share k of `parts` of the walk over `count` tensors that hold `total` elements."""
-    # total // parts * k, not total * k // parts: the product could leave 64 bits.
-    cdef Py_ssize_t begin = total // parts * k + min(k, total % parts)
-    cdef Py_ssize_t end = begin + total // parts + (1 if k < total % parts else 0)
+cdef struct Walk:
+    const Tensor* tensors
+    Py_ssize_t count
+    Py_ssize_t total        # elements they hold
+    Py_ssize_t grain        # see cut()
+
+
+cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    """Share k of `parts` of a Walk."""
+    cdef const Tensor* tensors = (<const Walk*> work).tensors
+    cdef Py_ssize_t count = (<const Walk*> work).count
+    cdef Py_ssize_t total = (<const Walk*> work).total
+    cdef Py_ssize_t grain = (<const Walk*> work).grain
+    cdef Py_ssize_t begin = share(total, k, parts).begin
+    cdef Py_ssize_t end = share(total, k, parts).end
     cdef Py_ssize_t low = 0, high = count, mid, lo, hi, stop, size
     cdef const Tensor* t
     while low < high:                               # the first tensor that ends after `begin`

@@ -57,7 +57,7 @@ ctypedef void (*split_fn)(const float* values, void* stored, void* compensation,
 
 cdef struct Format "optcore_format":
     const char* name            # as in the table of formats/
-    const char* character       # of the buffer protocol
+    char character              # of the buffer protocol
     int code                    # DLPack's, of 8 * bytes bits
     Py_ssize_t bytes            # of an element
     Py_ssize_t unit             # bytes: an array's address is a multiple of it
@@ -103,12 +103,12 @@ cdef inline int fill_formats() except -1:
     if FORMATS == NULL:
         raise MemoryError
     # name, character, code, bytes, unit, block, roles, loop, decode, encode, nearest, stochastic, split
-    row(Format("float32", "f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32,
+    row(Format("float32", c"f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32,
                NULL, NULL, NULL, NULL, NULL))
-    row(Format("bfloat16", "H", BRAIN, 2, 2, 1, PARAMETER | GRADIENT | STATE | COMPENSATION | COPY, LOOP_BFLOAT16,
+    row(Format("bfloat16", c"H", BRAIN, 2, 2, 1, PARAMETER | GRADIENT | STATE | COMPENSATION | COPY, LOOP_BFLOAT16,
                decode_bfloat16, encode_bfloat16, nearest_bfloat16, stochastic_bfloat16, split_bfloat16))
-    row(Format("float16", "e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND,
+    row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND,
                decode_float16, NULL, nearest_float16, NULL, NULL))
-    row(Format("int8", "B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8,     # codes; packed in words of 4 bytes
+    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8,     # codes; packed in words of 4 bytes
                decode_blocks, encode_blocks, NULL, NULL, NULL))
     return 0

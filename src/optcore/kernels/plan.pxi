@@ -130,15 +130,14 @@ cdef class Plan:
         cdef Py_buffer b
         cdef const Py_buffer* was = self.shapes[i]
         cdef const Format* f
-        cdef tuple row = self.rows[i]
-        cdef int k
-        for k in range(len(row)):
-            if row[k] is None:
-                continue
-            if not (borrow(self.exchange, self.tensor, row[k], &b, role_of(self.rule, k + 1 if k else 0), &f)
-                    and b.buf == was.buf and b.format == was.format and self.alike(i, &b, f)):
-                return True
-            was += 1
+        cdef int k = 0
+        for x in <tuple> self.rows[i]:
+            if x is not None:
+                if not (borrow(self.exchange, self.tensor, x, &b, role_of(self.rule, k + 1 if k else 0), &f)
+                        and b.buf == was.buf and b.format == was.format and self.alike(i, &b, f)):
+                    return True
+                was += 1
+            k += 1
         return False
 
     cdef bint free_of(self, const Py_buffer* g) noexcept:
@@ -262,44 +261,9 @@ cdef class Plan:
                         t.seed = seed + self.numbers[t.number]
                         t.step = blocks[block][0]
                         t.noise = noise_of(t.seed, t.step)
-                run(self.rule, self.active, n, self.elements, num_threads)
+                step_all(self.rule, self.active, n, self.elements, num_threads)
                 return n
             finally:
                 self.release(n)
         finally:
             self.busy = False
-
-
-def found(list groups, list params, dicts, list values, plain, parameter):
-    """What a step of torch tensors finds: (gradients, how many are not None, whether each is plain), or None if it is
-    not what it found before.
-
-    groups: dicts whose "params", one after another, must be just the objects `params`. dicts: of state, whose values
-    must be just the objects `values`. A gradient is plain that is of one of the two types and no subclass, and has no
-    negative bit: its memory then holds its values.
-    """
-    cdef Py_ssize_t k = 0, given = 0
-    cdef bint simple = True
-    cdef list grads = []
-    for group in groups:
-        for p in group["params"]:
-            if k == len(params) or params[k] is not p:
-                return None
-            k += 1
-    if k != len(params):
-        return None
-    k = 0
-    for entry in dicts:
-        for x in (<dict?> entry).values():
-            if k == len(values) or values[k] is not x:
-                return None
-            k += 1
-    if k != len(values):
-        return None
-    for p in params:
-        g = p.grad
-        grads.append(g)
-        if g is not None:
-            given += 1
-            simple = simple and (type(g) is plain or type(g) is parameter) and not g.is_neg()
-    return grads, given, simple
