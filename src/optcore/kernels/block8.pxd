@@ -12,7 +12,7 @@
 # Design:
 #   a) The exponent is chosen anew at each step by the largest new value, so a block must be computed before it can
 #      be stored: it stays in the first cache meanwhile. Power-of-2 units cost no rounding.
-#   b) Codes are rounded stochastically, see _codecs.pxd.
+#   b) Codes are rounded stochastically, see rounding.pxd.
 #   c) An unsigned value is stored as no less than the smallest code above 0: where v became 0 and m did not, the
 #      quotient would be infinite. (0 itself as well: that costs less than an exception, and m is then 0 too.)
 #   d) A block with an infinity or NaN is NaN as a whole, exponent 255: loud, as it is in float32 one step later.
@@ -21,7 +21,8 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from optcore.kernels.bits16 cimport Noise, as_bits, as_float, noise_at, share
+from optcore.kernels.bits16 cimport as_bits, as_float
+from optcore.kernels.rounding cimport Noise, bits_of, noise_at
 
 cdef enum:
     BLOCK8 = 256
@@ -101,13 +102,13 @@ cdef inline void encode8(uint32_t* values, uint32_t* words, uint8_t* exponent, u
         memset(words, 0, BLOCK8)
         return
     for i in range(BLOCK8):
-        values[i] = code8(as_float(values[i]), times, share(h, slot, KEPT), nonneg)
+        values[i] = code8(as_float(values[i]), times, bits_of(h, slot, KEPT), nonneg)
         h = h + noise.stride
     pack8(values, words)
 
 
 cdef inline void decode_blocks(const void* codes, const uint8_t* exponents, float* to, Py_ssize_t n,
-                               bint nonneg) noexcept nogil:
+                               bint nonnegative) noexcept nogil:
     """The values of n elements, from the start of a block on; `to` has room for whole blocks."""
     cdef uint32_t[BLOCK8] block
     cdef Py_ssize_t k, i
@@ -116,12 +117,12 @@ cdef inline void decode_blocks(const void* codes, const uint8_t* exponents, floa
         unpack8(<const uint32_t*> codes + k * WORDS, block)
         unit = unit_of(exponents[k])
         for i in range(BLOCK8):
-            to[k * BLOCK8 + i] = value8(block[i], unit, nonneg)
+            to[k * BLOCK8 + i] = value8(block[i], unit, nonnegative)
 
 
 cdef inline void encode_blocks(const float* values, void* codes, uint8_t* exponents, Py_ssize_t n, Noise noise,
-                               int slot, uint64_t first, bint nonneg) noexcept nogil:
-    """Store n values, of which the first is element `first` of its tensor and starts a block. A last block that is
+                               int slot, uint64_t offset, bint nonnegative) noexcept nogil:
+    """Store n values, of which the first is element `offset` of its tensor and starts a block. A last block that is
     not full is filled up with zeros."""
     cdef uint32_t[BLOCK8] block
     cdef Py_ssize_t k, i
@@ -131,6 +132,6 @@ cdef inline void encode_blocks(const float* values, void* codes, uint8_t* expone
         top = 0
         for i in range(min(<Py_ssize_t> BLOCK8, n - k * BLOCK8)):
             block[i] = as_bits(values[k * BLOCK8 + i])
-            top = max(top, top_of(values[k * BLOCK8 + i], nonneg))
-        encode8(block, <uint32_t*> codes + k * WORDS, exponents + k, top, noise, first + <uint64_t> (k * BLOCK8), slot,
-                nonneg)
+            top = max(top, top_of(values[k * BLOCK8 + i], nonnegative))
+        encode8(block, <uint32_t*> codes + k * WORDS, exponents + k, top, noise, offset + <uint64_t> (k * BLOCK8), slot,
+                nonnegative)

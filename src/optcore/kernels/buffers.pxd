@@ -1,60 +1,64 @@
 # cython: cdivision=True
 # Python objects as memory: the buffer protocol, and what is asked of a buffer before the engine may walk it.
 #
-# Owns which buffers are taken as they stand. Raises nothing: what is not taken is explained by _arrays.py.
+# Owns which buffers are taken as they stand; never raises: what is not taken is explained by step/arrays.py.
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
-from optcore.kernels.bits16 cimport BFLOAT16, FLOAT16, FLOAT32, INT8, Format
-from optcore.kernels.block8 cimport BLOCK8, blocks8
+from optcore.kernels.formats cimport FORMATS, PARAMETER, Format, bytes_of
 from optcore.kernels.platform cimport LITTLE_ENDIAN
 
-cdef enum Formats:          # sets of formats
-    F32 = 1
-    BF16 = 2                # as its 16 bits, "H"
-    F16 = 4
-    I8 = 8
 
-
-cdef inline int format_in(const Py_buffer* b) noexcept:
-    """The one of Formats that a buffer has; 0 for none."""
-    cdef const char* f = b.format
-    if f != NULL and (f[0] == c"=" or f[0] == c"@" or f[0] == (c"<" if LITTLE_ENDIAN else c">")):
+cdef inline const Format* format_in(const Py_buffer* b, int roles) noexcept:
+    """The format of a buffer that may play one of these roles; NULL for none."""
+    cdef const char* c = b.format
+    cdef const Format* f = FORMATS
+    if c != NULL and (c[0] == c"=" or c[0] == c"@" or c[0] == (c"<" if LITTLE_ENDIAN else c">")):
+        c += 1
+    if c == NULL or c[0] == 0 or c[1] != 0:
+        return NULL
+    while not (f.character == c[0] and f.bytes == b.itemsize and f.roles & roles):
         f += 1
-    if f == NULL or f[0] == 0 or f[1] != 0:
-        return 0
-    if f[0] == c"f" and b.itemsize == 4:
-        return F32
-    if b.itemsize == 2:
-        return BF16 if f[0] == c"H" else (F16 if f[0] == c"e" else 0)
-    return I8 if f[0] == c"B" and b.itemsize == 1 else 0
+        if f.name == NULL:
+            return NULL
+    return f
 
 
-cdef inline bint acquire(object x, Py_buffer* b, bint writable, int formats) except -1:
-    """Hold x as a C-contiguous, aligned buffer of one of these formats; False (nothing held) if it is not one."""
+cdef inline bint aligned(const void* x, const Format* f) noexcept:
+    return not <Py_ssize_t> x & (f.unit - 1)
+
+
+cdef inline bint acquire(object x, Py_buffer* b, bint writable, int roles, const Format** f) except -1:
+    """Hold x as a C-contiguous, aligned buffer of a format that may play one of these roles, which is f[0] then; False
+    (nothing held) if it is not one."""
     if not PyObject_CheckBuffer(x):
         return False
     try:
         PyObject_GetBuffer(x, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-    except Exception:                   # whatever the exporter says: _arrays.py will ask again, and explain
+    except Exception:                   # whatever the exporter says: step/arrays.py will ask again, and explain
         return False
-    # 8-bit codes are read four at a time.
-    if format_in(b) & formats and not <Py_ssize_t> b.buf & ((4 if b.itemsize == 1 else b.itemsize) - 1):
+    f[0] = format_in(b, roles)
+    if f[0] != NULL and aligned(b.buf, f[0]):
         return True
     PyBuffer_Release(b)
     return False
 
 
-cdef inline Format format_of(const Py_buffer* b) noexcept:
-    """The format of a buffer that was acquired."""
-    cdef int f = format_in(b)
-    return FLOAT32 if f == F32 else (BFLOAT16 if f == BF16 else (FLOAT16 if f == F16 else INT8))
+cdef inline bint acquire_float32(object x, Py_buffer* b, bint writable) except -1:
+    """The same, of float32 and nothing else."""
+    cdef const Format* f
+    if not acquire(x, b, writable, PARAMETER, &f):
+        return False
+    if f.decode == NULL:
+        return True
+    PyBuffer_Release(b)
+    return False
 
 
-cdef inline bint fits(const Py_buffer* p, const Py_buffer* b) noexcept:
-    """Whether b has the shape of p, or, in INT8, is as long as its blocks."""
-    if b.itemsize == 1:
-        return b.ndim == 1 and b.len == blocks8(p.len // p.itemsize) * (BLOCK8 + 1)
+cdef inline bint fits(const Py_buffer* p, const Py_buffer* b, const Format* f) noexcept:
+    """Whether b, of format f, has the shape of p, or, in blocks, is as long as p's elements take."""
+    if f.block > 1:
+        return b.ndim == 1 and b.len == bytes_of(f, p.len // p.itemsize)
     return same_shape(p, b)
 
 

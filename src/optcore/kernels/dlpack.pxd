@@ -2,20 +2,18 @@
 # Tensors of a framework as memory, by DLPack's exchange table: some 20 ns each, with no Python object made.
 #
 # Owns the table's layout (dlpack.h, 1.3; its ABI is stable) and which tensors are taken as they stand. What is borrowed
-# is not held: whoever keeps an address asks again before each use. Raises nothing, as _buffers.pxd.
+# is not held: whoever keeps an address asks again before each use. Never raises, as buffers.pxd.
 
 from cpython.object cimport PyObject_TypeCheck, PyTypeObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from optcore.kernels.buffers cimport BF16, F16, F32, I8
+from optcore.kernels.buffers cimport aligned
+from optcore.kernels.formats cimport FORMATS, Format
 
 cdef enum:
     CPU = 1                     # kDLCPU
-    UNSIGNED = 1                # kDLUInt
-    IEEE = 2                    # kDLFloat
-    BRAIN = 4                   # kDLBfloat
 
 
 cdef struct DLTensor:
@@ -51,13 +49,15 @@ cdef inline Exchange* exchange_of(object kind) except NULL:
     return table
 
 
-cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer* b, int formats) noexcept:
-    """Describe x, memory of the CPU in one of these formats, in b; False if it is not such.
+cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer* b, int roles,
+                        const Format** format) noexcept:
+    """Describe x, memory of the CPU in a format that may play one of these roles, in b; False if it is not such.
 
     b has no owner, so releasing it does nothing. Its shape and strides (in elements) belong to x.
     """
     cdef DLTensor t
     cdef Py_ssize_t n = 1
+    cdef const Format* f = FORMATS
     cdef int k
     memset(b, 0, sizeof(Py_buffer))
     if not PyObject_TypeCheck(x, <PyTypeObject*> kind):
@@ -68,25 +68,23 @@ cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer*
         return False
     if t.device != CPU or t.lanes != 1:
         return False
-    if t.code == IEEE and t.bits == 32 and formats & F32:
-        b.format = <char*> "f"
-    elif t.code == IEEE and t.bits == 16 and formats & F16:
-        b.format = <char*> "e"
-    elif t.code == BRAIN and t.bits == 16 and formats & BF16:
-        b.format = <char*> "H"
-    elif t.code == UNSIGNED and t.bits == 8 and formats & I8 and t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1):
-        b.format = <char*> "B"
-    else:
+    while not (f.code == t.code and 8 * f.bytes == t.bits and f.roles & roles):
+        if f.name == NULL:
+            return False
+        f += 1
+    if f.block > 1 and not (t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1)):
         return False
     for k in range(t.ndim):
         n *= t.shape[k]
+    format[0] = f
+    b.format = <char*> f.name           # not a character of the buffer protocol: no code but ours meets this buffer
     b.buf = <char*> t.data + t.byte_offset
-    b.itemsize = t.bits // 8
-    b.len = n * b.itemsize
+    b.itemsize = f.bytes
+    b.len = n * f.bytes
     b.ndim = t.ndim
     b.shape = <Py_ssize_t*> t.shape
     b.strides = <Py_ssize_t*> t.strides
-    return n == 0 or t.data != NULL and not <Py_ssize_t> b.buf & ((4 if b.itemsize == 1 else b.itemsize) - 1)
+    return n == 0 or t.data != NULL and aligned(b.buf, f)
 
 
 cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b) noexcept:

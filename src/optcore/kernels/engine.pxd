@@ -1,8 +1,8 @@
 # cython: cdivision=True
 # The engine: many tensors walked as one index space, in chunks, by the threads of one parallel region.
 #
-# Owns the walk: who does which elements, in which pieces. Knows no formula and no Python object, and of storage
-# formats only that those which the loops do not read are decoded before them and encoded after them.
+# Owns the walk: who does which elements, in which pieces. Knows no formula, no storage format by name and no Python
+# object: what the loops do not read as it is, is decoded before them and encoded after them by its format's row.
 #
 # Design:
 #   a) One index space. The tensors lie end to end; thread k of t takes elements total*k/t .. total*(k+1)/t of
@@ -10,19 +10,17 @@
 #   b) A cut, and a chunk, begins where p is aligned to a cache line. NumPy's large arrays start 16 bytes past
 #      one, and then every 64-byte access would touch two lines (measured: 1.4x at 1 Mi elements). The
 #      streams of one allocator share that offset, so aligning p aligns them all. No bit depends on it. Where state
-#      is in blocks of 8-bit codes, cuts fall on the blocks instead, which are counted from the tensor's start.
+#      is stored in blocks, cuts fall on the blocks instead, which are counted from the tensor's start.
 #   c) Chunks: what else is to be done to an element is done chunk by chunk, while it is in the first cache. A
-#      storage format other than float32 is such a stage: decode a chunk, run the float32 loop on it, encode. So a
-#      format is one decode and one encode, not one loop more for every rule. Only state that is all bfloat16, or all
-#      INT8, has loops of its own: apart from the division its rounding would cost as much again as the rest.
+#      storage format other than float32 is such a stage, see formats.pxd.
 #   d) The split is static: a thread meets the same elements at each step, and finds them in its own cache.
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from optcore.kernels.bits16 cimport FLOAT32, INT8, decode, encode, width
-from optcore.kernels.block8 cimport BLOCK8, decode_blocks, encode_blocks
-from optcore.kernels.stages cimport SCRATCH, aside, read_parameters, write_parameters
+from optcore.kernels.formats cimport SCRATCH, Format
+from optcore.kernels.stages cimport aside, read_parameters, write_parameters
+from optcore.kernels.team cimport share
 from optcore.kernels.tensor cimport MAX_SLOTS, Tensor
 
 cdef enum:
@@ -35,35 +33,33 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     cdef float[2 + MAX_SLOTS][SCRATCH] scratch        # of g, p, then of the state
     cdef Tensor c = t[0]
     cdef Py_ssize_t n = hi - lo
+    cdef const Format* f
     cdef int k
-    c.first = t.first + <uint64_t> lo
+    c.offset = t.offset + <uint64_t> lo
     c.p = <float*> t.p + lo
-    c.g = <const char*> t.g + lo * width(t.g_format)
-    if t.g_format != FLOAT32:
-        decode(t.g_format, c.g, scratch[0], n)
+    c.g = <const char*> t.g + lo * t.g_format.bytes
+    if t.g_format.decode != NULL:
+        t.g_format.decode(c.g, NULL, scratch[0], n, False)
         c.g = scratch[0]
-    if t.p_format != FLOAT32:
+    if t.p_format.decode != NULL:
         read_parameters(t, lo, scratch[1], n)
         c.p = scratch[1]
     for k in range(MAX_SLOTS):
+        f = t.s_format[k]
         if t.s[k] != NULL:
-            c.s[k] = <char*> t.s[k] + lo * width(t.s_format[k])
-            c.e[k] = t.e[k] + lo // BLOCK8
-            if t.s_format[k] == FLOAT32 or t.state_in_loop:
+            c.s[k] = <char*> t.s[k] + lo * f.bytes
+            if f.block > 1:
+                c.e[k] = t.e[k] + lo // f.block
+            if f.decode == NULL or t.narrow_in_loop:
                 continue
-            if t.s_format[k] == INT8:
-                decode_blocks(c.s[k], c.e[k], scratch[2 + k], n, t.nonneg[k])
-            else:
-                decode(t.s_format[k], c.s[k], scratch[2 + k], n)
+            f.decode(c.s[k], c.e[k], scratch[2 + k], n, t.nonnegative >> k & 1)
             c.s[k] = scratch[2 + k]
     t.each(NULL, NULL, &c, 0, n)
     for k in range(MAX_SLOTS):
-        if t.s[k] != NULL and t.s_format[k] != FLOAT32 and not t.state_in_loop:
-            if t.s_format[k] == INT8:
-                encode_blocks(scratch[2 + k], <char*> t.s[k] + lo, c.e[k], n, t.noise, k, c.first, t.nonneg[k])
-            else:
-                encode(scratch[2 + k], <char*> t.s[k] + lo * width(t.s_format[k]), n, t.noise, k, c.first)
-    if t.p_format != FLOAT32:
+        f = t.s_format[k]
+        if t.s[k] != NULL and f.decode != NULL and not t.narrow_in_loop:
+            f.encode(scratch[2 + k], <char*> t.s[k] + lo * f.bytes, c.e[k], n, t.noise, k, c.offset, t.nonnegative >> k & 1)
+    if t.p_format.decode != NULL:
         write_parameters(t, lo, scratch[1], n)
     aside(t, lo, <const float*> c.p, n)
 
@@ -71,7 +67,7 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
 cdef inline Py_ssize_t head(const Tensor* t) noexcept nogil:
     """Elements before p first meets the start of a cache line."""
     cdef Py_ssize_t past = (<Py_ssize_t> t.p) & (LINE - 1)
-    return 0 if t.blocks else ((LINE - past) & (LINE - 1)) // width(t.p_format)
+    return 0 if t.block > 1 else ((LINE - past) & (LINE - 1)) // t.p_format.bytes
 
 
 cdef inline Py_ssize_t cut(const Tensor* t, Py_ssize_t at, Py_ssize_t grain) noexcept nogil:
@@ -79,8 +75,8 @@ cdef inline Py_ssize_t cut(const Tensor* t, Py_ssize_t at, Py_ssize_t grain) noe
     line on. Both neighbours ask with the same `at`, so their shares meet without a gap."""
     cdef Py_ssize_t local = at - t.start
     cdef Py_ssize_t first = head(t)
-    if t.blocks:
-        grain = (grain + BLOCK8 - 1) // BLOCK8 * BLOCK8
+    if t.block > 1:
+        grain = (grain + t.block - 1) // t.block * t.block
     if local >= t.n:
         return t.n
     if local <= first:
@@ -88,12 +84,21 @@ cdef inline Py_ssize_t cut(const Tensor* t, Py_ssize_t at, Py_ssize_t grain) noe
     return first + (local - first) // grain * grain
 
 
-cdef inline void walk(const Tensor* tensors, Py_ssize_t count, Py_ssize_t total,
-                      Py_ssize_t grain, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
-    """Share k of `parts` of the walk over `count` tensors that hold `total` elements."""
-    # total // parts * k, not total * k // parts: the product could leave 64 bits.
-    cdef Py_ssize_t begin = total // parts * k + min(k, total % parts)
-    cdef Py_ssize_t end = begin + total // parts + (1 if k < total % parts else 0)
+cdef struct Walk:
+    const Tensor* tensors
+    Py_ssize_t count
+    Py_ssize_t total        # elements they hold
+    Py_ssize_t grain        # see cut()
+
+
+cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    """Share k of `parts` of a Walk."""
+    cdef const Tensor* tensors = (<const Walk*> work).tensors
+    cdef Py_ssize_t count = (<const Walk*> work).count
+    cdef Py_ssize_t total = (<const Walk*> work).total
+    cdef Py_ssize_t grain = (<const Walk*> work).grain
+    cdef Py_ssize_t begin = share(total, k, parts).begin
+    cdef Py_ssize_t end = share(total, k, parts).end
     cdef Py_ssize_t low = 0, high = count, mid, lo, hi, stop, size
     cdef const Tensor* t
     while low < high:                               # the first tensor that ends after `begin`
@@ -118,7 +123,7 @@ cdef inline void walk(const Tensor* tensors, Py_ssize_t count, Py_ssize_t total,
             else:
                 converted(t, lo, stop)
             if t.clear:
-                memset(<char*> t.g + lo * width(t.g_format), 0, (stop - lo) * width(t.g_format))
+                memset(<char*> t.g + lo * t.g_format.bytes, 0, (stop - lo) * t.g_format.bytes)
             lo = stop
             stop = lo + size
         low += 1

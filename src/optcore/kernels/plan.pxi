@@ -35,10 +35,12 @@ cdef class Plan:
                   list firsts=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
+        cdef const Format* f
         cdef tuple row
+        cdef int slots = REGISTRY.rules[rule].slots
         self.rule = rule
         self.count = len(rows)
-        self.width = 1 + SLOTS[rule] + ASIDE
+        self.width = 1 + slots + ASIDE
         self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
         self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
@@ -61,26 +63,25 @@ cdef class Plan:
             self.shapes[i] = &self.held[self.acquired]
             row = rows[i]
             if len(row) != self.width and len(row) != self.width - ASIDE:
-                raise ValueError(f"{NAMES[rule]} keeps {SLOTS[rule]} state arrays, row {i} has {len(row) - 1}")
+                raise ValueError(f"{NAMES[rule]} keeps {slots} state arrays, row {i} has {len(row) - 1}")
             for k in range(len(row)):
-                if k > SLOTS[rule] and row[k] is None:
+                if k > slots and row[k] is None:
                     continue
                 b = &self.held[self.acquired]
-                if not self.take(row[k], b, True, allowed(rule, k + 1 if k else 0)):
+                if not self.take(row[k], b, True, role_of(rule, k + 1 if k else 0), &f):
                     raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
                 self.acquired += 1
                 if self.exchange and k == 0:
                     self.keep_extent(i)
-                if not self.alike(i, b):
+                if not self.alike(i, b, f):
                     raise ValueError(f"array {k} of row {i} has another shape than the parameter")
-                place(&self.tensors[i], rule, k + 1 if k else 0, b)
+                if not attach(&self.tensors[i], rule, k + 1 if k else 0, b, f):
+                    raise ValueError(f"row {i}: a compensation has the format of its parameter, which is not float32")
                 if b.len:
                     self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
-            if self.tensors[i].rest != NULL and self.tensors[i].p_format == FLOAT32:
-                raise ValueError(f"row {i}: a float32 parameter has no rest")
             self.tensors[i].rounding = NEAREST if nearest else STOCHASTIC
-            self.tensors[i].first = firsts[i] if firsts is not None else 0
+            self.tensors[i].offset = firsts[i] if firsts is not None else 0
         qsort(self.taken, self.intervals, sizeof(Interval), by_address)
         for i in range(1, self.intervals):
             if self.taken[i].low < self.taken[i - 1].high:
@@ -104,13 +105,13 @@ cdef class Plan:
                 PyMem_Free(self.extents[i])
         PyMem_Free(self.extents)
 
-    cdef bint take(self, object x, Py_buffer* b, bint writable, int formats) except -1:
-        """Hold x, or describe it where it is a tensor."""
-        return borrow(self.exchange, self.tensor, x, b, formats) if self.exchange else acquire(x, b, writable, formats)
+    cdef bint take(self, object x, Py_buffer* b, bint writable, int role, const Format** f) except -1:
+        """Hold x, or describe it where it is a tensor; f[0] is its format then."""
+        return borrow(self.exchange, self.tensor, x, b, role, f) if self.exchange else acquire(x, b, writable, role, f)
 
-    cdef bint alike(self, Py_ssize_t i, const Py_buffer* b) noexcept:
-        """Whether b has the layout of parameter i."""
-        return same_layout(self.shapes[i], b) if self.exchange and b.itemsize > 1 else fits(self.shapes[i], b)
+    cdef bint alike(self, Py_ssize_t i, const Py_buffer* b, const Format* f) noexcept:
+        """Whether b, of format f, has the layout of parameter i."""
+        return same_layout(self.shapes[i], b) if self.exchange and f.block == 1 else fits(self.shapes[i], b, f)
 
     cdef int keep_extent(self, Py_ssize_t i) except -1:
         """Copy parameter i's shape and strides, which belong to the tensor and may change with it."""
@@ -128,13 +129,15 @@ cdef class Plan:
         """Whether one of row i's tensors is not what or where it was."""
         cdef Py_buffer b
         cdef const Py_buffer* was = self.shapes[i]
+        cdef const Format* f
+        cdef int k = 0
         for x in <tuple> self.rows[i]:
-            if x is None:
-                continue
-            if not (borrow(self.exchange, self.tensor, x, &b, F32 | BF16 | F16 | I8)
-                    and b.buf == was.buf and b.format[0] == was.format[0] and self.alike(i, &b)):
-                return True
-            was += 1
+            if x is not None:
+                if not (borrow(self.exchange, self.tensor, x, &b, role_of(self.rule, k + 1 if k else 0), &f)
+                        and b.buf == was.buf and b.format == was.format and self.alike(i, &b, f)):
+                    return True
+                was += 1
+            k += 1
         return False
 
     cdef bint free_of(self, const Py_buffer* g) noexcept:
@@ -153,25 +156,25 @@ cdef class Plan:
         nothing held, when one is not usable as it stands."""
         cdef Py_ssize_t i, k, n = 0, total = 0
         cdef bint good = True
+        cdef const Format* f
         cdef Tensor* t
         if len(grads) != self.count:
             raise ValueError(f"{self.count} gradients are needed, got {len(grads)}")
         for i in range(self.count):
             if grads[i] is None:
                 continue
-            if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, F32 | BF16 | F16):
+            if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, GRADIENT, &f):
                 good = False
                 break
             t = &self.active[n]
             t[0] = self.tensors[i]
-            place(t, self.rule, 1, &self.grads[n])
-            settle(t, self.rule)
+            attach(t, self.rule, 1, &self.grads[n], f)
+            choose_loop(t, self.rule)
             t.number = i
             t.start = total
             total += t.n
             n += 1
-            if not (self.alike(i, &self.grads[n - 1])
-                    and self.free_of(&self.grads[n - 1])):
+            if not (self.alike(i, &self.grads[n - 1], f) and self.free_of(&self.grads[n - 1])):
                 good = False
                 break
         if good and writable:           # what is cleared for one tensor must not be another's gradient
@@ -254,48 +257,13 @@ cdef class Plan:
                     t.clip = clip
                     if t.average != NULL:
                         t.weight = blocks[block][2]
-                    if t.state_in_loop or not t.plain:
+                    if t.narrow_in_loop or not t.plain:
                         t.seed = seed + self.numbers[t.number]
                         t.step = blocks[block][0]
                         t.noise = noise_of(t.seed, t.step)
-                run(self.rule, self.active, n, self.elements, num_threads)
+                step_all(self.rule, self.active, n, self.elements, num_threads)
                 return n
             finally:
                 self.release(n)
         finally:
             self.busy = False
-
-
-def found(list groups, list params, dicts, list values, plain, parameter):
-    """What a step of torch tensors finds: (gradients, how many are not None, whether each is plain), or None if it is
-    not what it found before.
-
-    groups: dicts whose "params", one after another, must be just the objects `params`. dicts: of state, whose values
-    must be just the objects `values`. A gradient is plain that is of one of the two types and no subclass, and has no
-    negative bit: its memory then holds its values.
-    """
-    cdef Py_ssize_t k = 0, given = 0
-    cdef bint simple = True
-    cdef list grads = []
-    for group in groups:
-        for p in group["params"]:
-            if k == len(params) or params[k] is not p:
-                return None
-            k += 1
-    if k != len(params):
-        return None
-    k = 0
-    for entry in dicts:
-        for x in (<dict?> entry).values():
-            if k == len(values) or values[k] is not x:
-                return None
-            k += 1
-    if k != len(values):
-        return None
-    for p in params:
-        g = p.grad
-        grads.append(g)
-        if g is not None:
-            given += 1
-            simple = simple and (type(g) is plain or type(g) is parameter) and not g.is_neg()
-    return grads, given, simple

@@ -1,20 +1,20 @@
 # cython: cdivision=True
 # The formulas: what one optimizer does to one element, in float32.
 #
-# Owns the arithmetic and its order, and nothing else: no loops, no memory, no threads, no settings.
-# A rule is five things, all in this file:
-#   a struct    its scalars, float32, in the order in which its row of _specs.py computes them; also the tag
-#               by which Cython makes a version of every fused function for it
-#   rule_t      the struct's name in this list
-#   slots       how many state arrays it keeps, a constant to the C compiler
-#   nonnegative which of them are never below 0 (means of squares), a bit for each
-#   update      the formula; p is the parameter, g the gradient, a b c the state in the row's order
+# Owns the arithmetic and its order; never loops, memory, threads or settings. A rule is five things, all in this file:
+#   a struct      its scalars, float32, in the order in which its row of the table in rules/ computes them; also the
+#                 tag by which Cython makes a version of every fused function for it
+#   rule_t        the struct's name in this list
+#   traits        how many state arrays it keeps, and which of them are never below 0
+#   update        the formula; p is the parameter, g the gradient, a b c the state in the row's order
+#   enlist_rules  its name as text
+# Forgotten in traits it is an error of the C compiler, in enlist_rules one of the import.
 #
 # Design:
 #   a) cdivision is set here, not only in _kernels.pyx: an inline function is compiled under the directives of
 #      its own file, and Cython's check for a zero divisor would keep the loop from being vectorised.
 #   b) No literal 1.0 and no pow: a bare float literal is a double, and what depends only on the step is
-#      computed once a step, in double, by _specs.py.
+#      computed once a step, in double, by rules/scalars.py.
 #   c) reference.py says the same operations in the same order; tests compare bits. To change one, change both.
 #   d) A comparison picks so that a NaN survives it: `x if x > y else y` is y when either is a NaN.
 
@@ -171,33 +171,44 @@ ctypedef fused rule_t:
     AdEMAMix
 
 
-cdef inline int slots(const rule_t* r) noexcept nogil:
-    if rule_t is SGD or rule_t is Accumulate:
-        return 0
-    elif (rule_t is Momentum or rule_t is Nesterov or rule_t is NesterovClassical or rule_t is Lookahead
-          or rule_t is Adagrad or rule_t is RMSprop or rule_t is Lion or rule_t is ASGD):
-        return 1
-    elif (rule_t is RMSpropMomentum or rule_t is RMSpropCentered or rule_t is Adam or rule_t is Adadelta
-          or rule_t is Adamax or rule_t is NAdam or rule_t is RAdam or rule_t is Rprop):
-        return 2
-    else:
-        return 3
+cdef struct Traits:
+    int slots               # state arrays
+    int nonnegative         # a bit for each that is never below 0 (a mean of squares): 0b001 is a, 0b010 b, 0b100 c
 
 
-cdef inline int nonnegative(const rule_t* r) noexcept nogil:
-    if (rule_t is Adagrad or rule_t is RMSprop or rule_t is RMSpropMomentum or rule_t is RMSpropCentered
-            or rule_t is RMSpropCenteredMomentum):
-        return 1
-    elif rule_t is Adam or rule_t is NAdam or rule_t is RAdam or rule_t is Adamax or rule_t is Rprop:
-        return 2
-    elif rule_t is Adadelta:
-        return 3
-    elif rule_t is AdEMAMix:
-        return 4
-    elif rule_t is AdamAMSGrad:
-        return 6
+cdef extern from *:
+    """
+    /* In C a rule without a line in traits() meets this macro, and the compiler's message names its struct. */
+    #define optcore_rule_without_a_line_in_traits(r) _Generic(*(r), int: 0)
+    """
+    int rule_without_a_line_in_traits "optcore_rule_without_a_line_in_traits"(const void* r) noexcept nogil
+
+
+cdef inline Traits traits(const rule_t* r) noexcept nogil:
+    """Constants to the C compiler."""
+    if rule_t is SGD:                             return Traits(0, 0b000)
+    elif rule_t is Momentum:                      return Traits(1, 0b000)
+    elif rule_t is Nesterov:                      return Traits(1, 0b000)
+    elif rule_t is NesterovClassical:             return Traits(1, 0b000)
+    elif rule_t is Lookahead:                     return Traits(1, 0b000)
+    elif rule_t is Accumulate:                    return Traits(0, 0b000)
+    elif rule_t is Adagrad:                       return Traits(1, 0b001)
+    elif rule_t is RMSprop:                       return Traits(1, 0b001)
+    elif rule_t is RMSpropMomentum:               return Traits(2, 0b001)
+    elif rule_t is RMSpropCentered:               return Traits(2, 0b001)
+    elif rule_t is RMSpropCenteredMomentum:       return Traits(3, 0b001)
+    elif rule_t is Adam:                          return Traits(2, 0b010)
+    elif rule_t is AdamAMSGrad:                   return Traits(3, 0b110)
+    elif rule_t is Lion:                          return Traits(1, 0b000)
+    elif rule_t is Adadelta:                      return Traits(2, 0b011)
+    elif rule_t is Adamax:                        return Traits(2, 0b010)
+    elif rule_t is NAdam:                         return Traits(2, 0b010)
+    elif rule_t is RAdam:                         return Traits(2, 0b010)
+    elif rule_t is Rprop:                         return Traits(2, 0b010)
+    elif rule_t is ASGD:                          return Traits(1, 0b000)
+    elif rule_t is AdEMAMix:                      return Traits(3, 0b100)
     else:
-        return 0
+        return Traits(rule_without_a_line_in_traits(r), 0)
 
 
 cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, float* c) noexcept nogil:
@@ -305,3 +316,34 @@ cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, 
         b[0] = b[0] + r.beta3_c * (g - b[0])
         c[0] = r.beta2 * c[0] + r.beta2_c * (g * g)
         p[0] = p[0] - (r.lr_fast * a[0] + r.lr_slow * b[0]) / (sqrtf(c[0]) * r.root + r.eps)
+
+
+# ---------------------------------------------------------------------------------------------- registration
+
+# Down here since the loops that it registers take rule_t, traits and update from this file.
+from optcore.kernels.registry cimport MAX_RULES, Registry, Rule, check_complete, enlist
+
+
+cdef inline int enlist_rules(Registry* to, dict known) except -1:
+    enlist(to, known, <const SGD*> NULL, "SGD")
+    enlist(to, known, <const Momentum*> NULL, "Momentum")
+    enlist(to, known, <const Nesterov*> NULL, "Nesterov")
+    enlist(to, known, <const NesterovClassical*> NULL, "NesterovClassical")
+    enlist(to, known, <const Lookahead*> NULL, "Lookahead")
+    enlist(to, known, <const Accumulate*> NULL, "Accumulate")
+    enlist(to, known, <const Adagrad*> NULL, "Adagrad")
+    enlist(to, known, <const RMSprop*> NULL, "RMSprop")
+    enlist(to, known, <const RMSpropMomentum*> NULL, "RMSpropMomentum")
+    enlist(to, known, <const RMSpropCentered*> NULL, "RMSpropCentered")
+    enlist(to, known, <const RMSpropCenteredMomentum*> NULL, "RMSpropCenteredMomentum")
+    enlist(to, known, <const Adam*> NULL, "Adam")
+    enlist(to, known, <const AdamAMSGrad*> NULL, "AdamAMSGrad")
+    enlist(to, known, <const Lion*> NULL, "Lion")
+    enlist(to, known, <const Adadelta*> NULL, "Adadelta")
+    enlist(to, known, <const Adamax*> NULL, "Adamax")
+    enlist(to, known, <const NAdam*> NULL, "NAdam")
+    enlist(to, known, <const RAdam*> NULL, "RAdam")
+    enlist(to, known, <const Rprop*> NULL, "Rprop")
+    enlist(to, known, <const ASGD*> NULL, "ASGD")
+    enlist(to, known, <const AdEMAMix*> NULL, "AdEMAMix")
+    return check_complete(to)

@@ -17,6 +17,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from optcore.kernels.bits16 cimport as_bits, as_float
 from optcore.kernels.philox cimport philox
+from optcore.kernels.team cimport Part, share
 
 cdef enum Kind:
     GAUSSIAN = 2
@@ -158,14 +159,22 @@ cdef inline void perturb_span(const Piece* t, Py_ssize_t lo, Py_ssize_t hi, cons
         lo += n
 
 
-cdef inline void perturb_share(const Piece* pieces, Py_ssize_t count, Py_ssize_t total, Py_ssize_t grain,
-                               const Noise* noise, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
-    """Share k of `parts` of all tensors' elements; the cuts fall on multiples of `grain`."""
-    cdef Py_ssize_t cuts = (total + grain - 1) // grain
-    cdef Py_ssize_t begin = min(total, (cuts // parts * k + min(k, cuts % parts)) * grain)
-    cdef Py_ssize_t end = min(total, (cuts // parts * (k + 1) + min(k + 1, cuts % parts)) * grain)
+cdef struct Search:         # one walk
+    const Piece* pieces
+    Py_ssize_t count
+    Py_ssize_t total        # elements
+    Py_ssize_t grain        # cuts between threads fall on multiples of it
+    Noise noise
+
+
+cdef inline void perturb_share(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    """Share k of `parts` of a Search."""
+    cdef const Search* s = <const Search*> work
+    cdef Part part = share((s.total + s.grain - 1) // s.grain, k, parts)
+    cdef Py_ssize_t begin = min(s.total, part.begin * s.grain)
+    cdef Py_ssize_t end = min(s.total, part.end * s.grain)
     cdef Py_ssize_t i
     cdef const Piece* t
-    for i in range(count):
-        t = &pieces[i]
-        perturb_span(t, max(begin - t.start, 0), min(end - t.start, t.n), noise)
+    for i in range(s.count):
+        t = &s.pieces[i]
+        perturb_span(t, max(begin - t.start, 0), min(end - t.start, t.n), &s.noise)

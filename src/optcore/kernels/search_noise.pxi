@@ -1,6 +1,6 @@
 # Parameters moved by noise that is made as it is used. A part of _kernels.pyx, which includes it.
 
-cdef Pace noise_paces[2][64]
+cdef Pace noise_paces[2][<int> SIZES]
 
 
 def perturb(list outs, list params, list firsts, object weights, int kind, uint64_t seed, uint64_t sample,
@@ -13,10 +13,9 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
     """
     cdef Py_ssize_t count = len(params), samples = len(weights), got = 0, intervals = 0, total = 0, i
     cdef bint good = True
-    cdef int way, threads
-    cdef double start = 0
+    cdef Py_ssize_t work
+    cdef Search search
     cdef Pace* pace
-    cdef Noise noise
     cdef float* c = <float*> PyMem_Calloc(samples + 1, sizeof(float))
     cdef Piece* pieces = <Piece*> PyMem_Calloc(count + 1, sizeof(Piece))
     cdef Py_buffer* held = <Py_buffer*> PyMem_Calloc(2 * count + 1, sizeof(Py_buffer))
@@ -30,11 +29,11 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
             c[i] = weights[i]           # double to float: rounded once, to nearest
         for i in range(count):
             pieces[i].first = firsts[i]
-            good = acquire(params[i], &held[got], False, F32)
+            good = acquire_float32(params[i], &held[got], False)
             if not good:
                 break
             got += 1
-            good = acquire(outs[i], &held[got], True, F32)
+            good = acquire_float32(outs[i], &held[got], True)
             if not good:
                 break
             got += 1
@@ -55,21 +54,11 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
             for i in range(1, intervals):
                 good = good and written[i].low >= written[i - 1].high
         if good and total:
-            noise = Noise(<Kind> kind, seed, sample, samples, c)
-            pace = &noise_paces[kind - GAUSSIAN][log2(total * max(samples, 1))]
-            threads = team(num_threads, total * max(samples, 1), pace, &way)
+            search = Search(pieces, count, total, TEAM.grain, Noise(<Kind> kind, seed, sample, samples, c))
+            work = total * max(samples, 1)
+            pace = &noise_paces[kind - GAUSSIAN][size_class(work)]
             with nogil:
-                if way >= 0:
-                    start = seconds()
-                if threads == 1:
-                    perturb_share(pieces, count, total, grain, &noise, 0, 1)
-                else:
-                    with parallel(num_threads=threads):
-                        perturb_share(pieces, count, total, grain, &noise, threadid(), omp_get_num_threads())
-                if way >= 0:
-                    start = seconds() - start
-            if way >= 0:
-                learn(pace, way, start)
+                run(&TEAM, num_threads, work, pace, 1, perturb_share, &search)
     finally:
         for i in range(got):
             PyBuffer_Release(&held[i])

@@ -5,7 +5,7 @@
 # added in halves, and the blocks of all tensors, in their order, pairwise. Threads only share out the blocks.
 # The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
 
-from optcore.kernels.bits16 cimport FLOAT32, decode, width
+from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport Tensor
 
 cdef enum:
@@ -39,12 +39,21 @@ cdef inline Py_ssize_t blocks_of(const Tensor* t) noexcept nogil:
     return (t.n + BLOCK - 1) // BLOCK
 
 
-cdef inline void squares(const Tensor* tensors, Py_ssize_t count, double* sums, Py_ssize_t blocks, Py_ssize_t k,
-                         Py_ssize_t parts) noexcept nogil:
-    """Share k of `parts` of the gradients' blocks: the sum of squares of each block into `sums`."""
+cdef struct Squares:
+    const Tensor* tensors
+    Py_ssize_t count
+    double* sums            # OUT: one for each block
+    Py_ssize_t blocks       # of all tensors
+
+
+cdef inline void squares(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    """Share k of `parts` of Squares: the sum of squares of each block of the gradients."""
+    cdef const Tensor* tensors = (<const Squares*> work).tensors
+    cdef Py_ssize_t count = (<const Squares*> work).count
+    cdef double* sums = (<const Squares*> work).sums
+    cdef Part part = share((<const Squares*> work).blocks, k, parts)
+    cdef Py_ssize_t begin = part.begin, end = part.end
     cdef float[BLOCK] scratch
-    cdef Py_ssize_t begin = blocks // parts * k + min(k, blocks % parts)
-    cdef Py_ssize_t end = begin + blocks // parts + (1 if k < blocks % parts else 0)
     cdef Py_ssize_t before = 0, block, first, n, i
     cdef const Tensor* t
     cdef const char* g
@@ -54,11 +63,11 @@ cdef inline void squares(const Tensor* tensors, Py_ssize_t count, double* sums, 
         block = max(begin - before, 0)
         while block < n and before + block < end:
             first = block * BLOCK
-            g = <const char*> t.g + first * width(t.g_format)
-            if t.g_format == FLOAT32:
+            g = <const char*> t.g + first * t.g_format.bytes
+            if t.g_format.decode == NULL:
                 sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> BLOCK, t.n - first))
             else:
-                decode(t.g_format, g, scratch, min(<Py_ssize_t> BLOCK, t.n - first))
+                t.g_format.decode(g, NULL, scratch, min(<Py_ssize_t> BLOCK, t.n - first), False)
                 sums[before + block] = block_of_squares(scratch, min(<Py_ssize_t> BLOCK, t.n - first))
             block += 1
         before += n

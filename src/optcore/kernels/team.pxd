@@ -1,17 +1,25 @@
 # cython: cdivision=True
-# How many threads pay: measured, since no count of cores can tell.
+# Threads: how many a walk takes, which of them does what, and the one parallel region of the package.
 #
-# A second thread halves a step when a core is free, and multiplies it when none is. NumPy's BLAS keeps its
+# Owns the measured choice between one thread and all (an autotuner), the formula of a thread's share, and the region;
+# never what is done in it. Whoever has work gives it as a function of (work, k, parts) that does share k of `parts`.
+#
+# How many threads pay is measured, since no count of cores can tell. A second thread halves a step when a core is free, and multiplies it when none is. NumPy's BLAS keeps its
 # worker threads spinning for milliseconds after a product; our team then waits for a core to be given back,
 # and its own idle threads take cores from the next product. Measured on 2 cores, training a 1 M parameter
-# network in NumPy: whole step 1.8 ms with one thread in the optimizer, 8.9 ms with two. Alone in the process
+# network in NumPy (python bench/decisions.py): whole step 1.8 ms with one thread in the optimizer, 8.9 ms with two. Alone in the process
 # the same walk is 1.9x faster with two.
 #
 # So where the number of threads is our choice, the engine times its own walks and takes the faster of "all
 # threads" and "one", for each rule and each power of two of work, and tries the other way again now and then,
 # ever more seldom while the answer stays the same. The bits of the result do not depend on it.
 
+from cython.parallel cimport parallel, threadid
+
+from optcore.kernels.platform cimport omp_get_num_threads, seconds
+
 cdef enum:
+    SIZES = 64              # powers of two of work
     FIRST_TRIAL = 4         # walks until the other way is tried for the first time
     LAST_TRIAL = 1024       # walks between two trials at most
     TRIAL = 4               # walks in a trial: the first may have to wake threads, and is not counted in its result
@@ -63,3 +71,60 @@ cdef inline void learn(Pace* pace, int way, double took) noexcept nogil:
         known = SHARE * (pace.trial / pace.time[pace.best] - 1 + pace.left)
         pace.period = <int> min(max(known, 2.0 * pace.period), <double> LAST_TRIAL)
     pace.left = pace.period
+
+
+# ---------------------------------------------------------------------------------------------- the region
+
+ctypedef void (*share_fn)(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
+
+cdef struct Part:
+    Py_ssize_t begin
+    Py_ssize_t end
+
+cdef struct Team:           # what this process's walks have been told
+    int threads             # how many, where a call does not say
+    bint ours               # nobody asked for this number, so fewer may be used where they are faster
+    bint forked             # a child of fork(): OpenMP's threads did not come along
+    Py_ssize_t grain        # elements; a cut between threads falls on a multiple of it
+    Py_ssize_t least        # elements; less work than this never enters OpenMP
+
+
+cdef inline Part share(Py_ssize_t count, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    """Which of `count` things share k of `parts` has: shares differ by one thing at most."""
+    # count // parts * k, not count * k // parts: the product could leave 64 bits.
+    cdef Py_ssize_t begin = count // parts * k + min(k, count % parts)
+    return Part(begin, begin + count // parts + (1 if k < count % parts else 0))
+
+
+cdef inline int size_class(Py_ssize_t n) noexcept nogil:
+    """Of SIZES: the power of two."""
+    cdef int k = 0
+    while n >> (k + 1):
+        k += 1
+    return k
+
+
+cdef inline void region(int threads, share_fn function, void* work) noexcept nogil:
+    if threads == 1:
+        function(work, 0, 1)
+    else:
+        with parallel(num_threads=threads):
+            function(work, threadid(), omp_get_num_threads())
+
+
+cdef inline void run(const Team* team, int num_threads, Py_ssize_t total, Pace* pace, double units, share_fn function,
+                     void* work) noexcept nogil:
+    """All shares of the work, which walks over `total` elements. num_threads 0: the default, of which `pace` chooses
+    where it is ours. units: what a pace that knows the time of one is told it by."""
+    cdef int threads = num_threads if num_threads else team.threads
+    cdef int way
+    cdef double start
+    if team.forked or total < team.least:
+        threads = 1
+    elif num_threads == 0 and team.ours and threads > 1:
+        way = choose(pace)
+        start = seconds()
+        region(threads if way else 1, function, work)
+        learn(pace, way, (seconds() - start) / units)
+        return
+    region(threads, function, work)

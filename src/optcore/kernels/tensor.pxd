@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from optcore.kernels.bits16 cimport Format, Noise
+from optcore.kernels.formats cimport Format
+from optcore.kernels.rounding cimport Noise
 
 cdef enum:
     MAX_SLOTS = 3
@@ -19,23 +20,23 @@ cdef struct Tensor
 ctypedef void (*span_fn)(const void* kind, const void* form, const Tensor* t, Py_ssize_t lo,
                          Py_ssize_t hi) noexcept nogil
 
-cdef struct Tensor:
+cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a slow instruction, once for each chunk
     void* p                 # IN/OUT
     const void* g           # IN; set to zero behind the loop if `clear`
     void* s[MAX_SLOTS]      # IN/OUT, the state in the row's order
-    uint8_t* e[MAX_SLOTS]   # IN/OUT, the exponents of state in INT8
-    void* rest              # IN/OUT, bfloat16: what p, which is bfloat16 too, lacks of the parameter; or NULL
+    uint8_t* e[MAX_SLOTS]   # IN/OUT, the exponents of state in blocks; else NULL
+    void* compensation      # IN/OUT, of p's format: what p lacks of the parameter; or NULL
     void* copy              # OUT: the new parameters to nearest, in copy_format; or NULL
     float* average          # IN/OUT: moved towards the new parameters by `weight`; or NULL
-    Format p_format
-    Format g_format
-    Format s_format[MAX_SLOTS]
-    Format copy_format
-    bint nonneg[MAX_SLOTS]    # that state is never negative
+    const Format* p_format
+    const Format* g_format
+    const Format* s_format[MAX_SLOTS]
+    const Format* copy_format
+    int nonnegative         # which state is never below 0, a bit for each
     Rounding rounding
-    bint blocks             # some state is INT8: cuts fall on its blocks
-    bint state_in_loop      # the loop itself reads and writes the state's format
-    bint plain              # and everything else is float32
+    int block               # cuts fall on multiples of it: the largest block of the state's formats
+    bint narrow_in_loop     # the loop itself reads and writes state, which is not float32
+    bint plain              # the loop reads and writes all arrays as they are
     bint clear
     span_fn each            # the rule's loop, for that format
     const float* scalars    # PRELUDE floats, then the rule's struct
@@ -44,7 +45,7 @@ cdef struct Tensor:
     Py_ssize_t n            # elements
     Py_ssize_t start        # elements of the tensors before this one
     Py_ssize_t number       # which of its plan's tensors it is
-    uint64_t first          # number of this shard's first element in the whole tensor
+    uint64_t offset         # number of this shard's first element in the whole tensor
     uint64_t seed           # of the noise
     uint64_t step
     Noise noise             # of the state

@@ -17,6 +17,7 @@ from libc.math cimport fabs
 
 from optcore.kernels.platform cimport prefetch
 from optcore.kernels.sums cimport BLOCK, LANES, pairwise
+from optcore.kernels.team cimport Part, share
 
 cdef enum:
     MAX_VECTORS = 7
@@ -271,12 +272,12 @@ cdef inline void one_block(Work* work, real_t blank, Py_ssize_t block) noexcept 
         pair(work, v[0], v[1], v[2], v[3], v[4], v[5], block, first, n)
 
 
-cdef inline void share_of_blocks(Work* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
-    """Share k of `parts` of the work."""
-    cdef Py_ssize_t begin = work.blocks // parts * k + min(k, work.blocks % parts)
-    cdef Py_ssize_t end = begin + work.blocks // parts + (1 if k < work.blocks % parts else 0)
+cdef inline void share_of_blocks(void* context, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:
+    """Share k of `parts` of a Work."""
+    cdef Work* work = <Work*> context
+    cdef Part part = share(work.blocks, k, parts)
     cdef Py_ssize_t block
-    for block in range(begin, end):
+    for block in range(part.begin, part.end):
         if work.operation == RANK_TWO:
             row_of_rank_two(work, block)
         elif work.narrow:

@@ -1,7 +1,7 @@
 # The minimizers' vector operations as entry points. A part of _kernels.pyx, which includes it; what they compute is
 # said in minimizers/reference.py, which has the same functions.
 
-cdef Pace vector_paces[<int> OPERATIONS][64]
+cdef Pace vector_paces[<int> OPERATIONS][<int> SIZES]
 
 
 cdef class _Vectors:
@@ -60,23 +60,9 @@ cdef class _Vectors:
         cdef Work* work = &self.work
         # Walks that differ in rows alone have one pace, which knows their time for an element.
         cdef Py_ssize_t rows = work.n if work.operation == RANK_TWO else work.count + 3
-        cdef Py_ssize_t total = work.n * rows
-        cdef Pace* pace = &vector_paces[<int> work.operation][log2(work.n)]
-        cdef int way
-        cdef int threads = team(num_threads, total, pace, &way)
-        cdef double start = 0
+        cdef Pace* pace = &vector_paces[<int> work.operation][size_class(work.n)]
         with nogil:
-            if way >= 0:
-                start = seconds()
-            if threads == 1:
-                share_of_blocks(work, 0, 1)
-            else:
-                with parallel(num_threads=threads):
-                    share_of_blocks(work, threadid(), omp_get_num_threads())
-            if way >= 0:
-                start = seconds() - start
-        if way >= 0:
-            learn(pace, way, start / rows)
+            run(&TEAM, num_threads, work.n * rows, pace, rows, share_of_blocks, work)
 
     cdef double sum_of(self, Py_ssize_t which) noexcept:
         return pairwise(self.sums + which * self.work.blocks, self.work.blocks)

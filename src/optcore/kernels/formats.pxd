@@ -1,0 +1,114 @@
+# THE table of storage formats: one row a format, at the end of this file, says all that the kernels know of it.
+#
+# Owns what may be stored in which format, how wide it is, and by which functions it becomes float32 and back; never
+# how they do it (bits16.pxd, block8.pxd). Nothing else tells formats apart: whoever meets an array asks its row. To add
+# a format, write its row and the functions that its roles need.
+#
+# Design:
+#   a) The formulas work in float32, the first row; every other format is decoded a chunk at a time into the first cache
+#      and encoded from there, so a format is no loop more for any rule. Only state that is all bfloat16, or all 8-bit
+#      codes, has loops of its own (`loop`): apart from the division its rounding would cost as much again as the rest.
+#   b) The functions are called by pointer, once for each array and chunk: no branch over formats is written anywhere.
+#   c) The table is filled once, at the import, and only read from then on.
+
+from cpython.mem cimport PyMem_Calloc
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+from optcore.kernels.bits16 cimport (decode_bfloat16, decode_float16, encode_bfloat16, nearest_bfloat16,
+                                     nearest_float16, split_bfloat16, stochastic_bfloat16)
+from optcore.kernels.block8 cimport BLOCK8, decode_blocks, encode_blocks
+from optcore.kernels.rounding cimport Noise
+
+cdef enum:                  # roles, in the order of an entry point's arrays
+    PARAMETER = 1
+    GRADIENT = 2
+    STATE = 4
+    COMPENSATION = 8        # what a parameter of few bits lacks
+    COPY = 16               # of the new parameters
+    AVERAGE = 32            # of the parameters
+
+cdef enum:                  # DLPack's type codes
+    UNSIGNED = 1            # kDLUInt
+    IEEE = 2                # kDLFloat
+    BRAIN = 4               # kDLBfloat
+
+cdef enum Loop:             # which version of the rules' loops reads and writes state itself; see loops.pxd
+    LOOP_FLOAT32
+    LOOP_BFLOAT16
+    LOOP_BLOCK8
+    LOOPS
+    AROUND                  # none: decode, the loop on float32, encode
+
+cdef enum:
+    MAX_FORMATS = 16
+    SCRATCH = 1024          # elements decoded at a time: with all of a rule's arrays 20 KiB, half a first cache. A
+                            # multiple of every block.
+
+# exponents, nonnegative: of formats in blocks; others do not look at them. offset: the number of the first value in its
+# whole tensor, by which the noise goes. slot: which of a tensor's arrays it is, so that each has noise of its own.
+ctypedef void (*decode_fn)(const void* stored, const uint8_t* exponents, float* to, Py_ssize_t n,
+                           bint nonnegative) noexcept nogil
+ctypedef void (*encode_fn)(const float* values, void* stored, uint8_t* exponents, Py_ssize_t n, Noise noise, int slot,
+                           uint64_t offset, bint nonnegative) noexcept nogil
+ctypedef void (*nearest_fn)(const float* values, void* stored, Py_ssize_t n) noexcept nogil
+ctypedef void (*stochastic_fn)(const float* values, void* stored, Py_ssize_t n, const uint16_t* noise) noexcept nogil
+ctypedef void (*split_fn)(const float* values, void* stored, void* compensation, Py_ssize_t n, Noise noise,
+                          uint64_t offset) noexcept nogil
+
+cdef struct Format "optcore_format":
+    const char* name            # as in the table of formats/
+    char character              # of the buffer protocol
+    int code                    # DLPack's, of 8 * bytes bits
+    Py_ssize_t bytes            # of an element
+    Py_ssize_t unit             # bytes: an array's address is a multiple of it
+    int block                   # elements that share an exponent; their bytes, one a block, follow all codes. 1: none
+    int roles
+    Loop loop                   # of state
+    decode_fn decode            # NULL: it is float32
+    encode_fn encode            # rounds stochastically by the noise of state: STATE
+    nearest_fn nearest          # COPY, PARAMETER
+    stochastic_fn stochastic    # by 16 bits of noise an element: PARAMETER
+    split_fn split              # into itself and a COMPENSATION of the same format: PARAMETER
+
+cdef extern from *:
+    """
+    static struct optcore_format* optcore_formats;      /* a .pxd file cannot define a variable of its own */
+    """
+    Format* FORMATS "optcore_formats"                   # ends with a row that has no name
+
+
+cdef inline Py_ssize_t blocks_in(const Format* f, Py_ssize_t n) noexcept nogil:
+    """How many blocks n elements take."""
+    return (n + f.block - 1) // f.block
+
+
+cdef inline Py_ssize_t bytes_of(const Format* f, Py_ssize_t n) noexcept nogil:
+    """How many bytes n elements take."""
+    return n * f.bytes if f.block == 1 else blocks_in(f, n) * (f.block * f.bytes + 1)
+
+
+cdef inline int row(Format f) except -1:
+    cdef int k = 0
+    while FORMATS[k].name != NULL:
+        k += 1
+    if k == MAX_FORMATS or f.block < 1 or SCRATCH % f.block or f.unit < f.bytes:
+        raise SystemError(f"kernels/formats.pxd: row {k} does not fit")
+    FORMATS[k] = f
+    return 0
+
+
+cdef inline int fill_formats() except -1:
+    global FORMATS
+    FORMATS = <Format*> PyMem_Calloc(MAX_FORMATS + 1, sizeof(Format))
+    if FORMATS == NULL:
+        raise MemoryError
+    # name, character, code, bytes, unit, block, roles, loop, decode, encode, nearest, stochastic, split
+    row(Format("float32", c"f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32,
+               NULL, NULL, NULL, NULL, NULL))
+    row(Format("bfloat16", c"H", BRAIN, 2, 2, 1, PARAMETER | GRADIENT | STATE | COMPENSATION | COPY, LOOP_BFLOAT16,
+               decode_bfloat16, encode_bfloat16, nearest_bfloat16, stochastic_bfloat16, split_bfloat16))
+    row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND,
+               decode_float16, NULL, nearest_float16, NULL, NULL))
+    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8,     # codes; packed in words of 4 bytes
+               decode_blocks, encode_blocks, NULL, NULL, NULL))
+    return 0
