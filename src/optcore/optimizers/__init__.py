@@ -13,7 +13,7 @@ from optcore.step.signatures import constructor, first_key, paragraphs
 def _docstring(family: Family) -> str:
     settings = ", ".join(f"{k}={v!r}" for k, v in family.settings.items())
     extras = ", ".join(f"{name}={o.default!r}" for name, o in options(CLASS).items())
-    return f"""{family.title}.
+    return f"""{family.title}.{family.remarks}
 
     {family.name}(params, {settings}, *,
     {' ' * len(family.name)} {extras})

@@ -32,7 +32,7 @@ from optcore.torch._layout import Copies, Kept, Layout
 
 EXTRAS = defaults(TORCH)                    # keyword arguments beside torch's; attributes of the same names
 _values = attrgetter(*EXTRAS)               # of an optimizer
-_asked = attrgetter(*options(STEP))         # grad_scale is set on it by torch's GradScaler
+_asked = attrgetter(*(name if name in EXTRAS else "_not_asked" for name in options(STEP)))
 
 
 @cache
@@ -62,7 +62,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     zero_grads: bool
     undoable: bool
     num_threads: int | None
-    grad_scale: Any = None                      # torch's GradScaler sets it
+    _not_asked = None                           # an option of a step that is no keyword here
     _before: Copies | None
     _checked_values: tuple[Any, ...] = ()       # of the keywords, as they were found to be good
     _away = ""                                  # the context in which the parameters hold something else
@@ -172,8 +172,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             self._skip(grads, self.zero_grads)
             return
         ask = Ask(*_asked(self))
-        if ask.grad_scale is not None:
-            ask = ask._replace(grad_scale=float(ask.grad_scale))
+        if (scale := getattr(self, "grad_scale", None)) is not None:        # torch's GradScaler sets it
+            ask = ask._replace(grad_scale=float(scale))
         meant = [self._pick(group) for group in groups]
         kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
         fits = layout is not None and holds and layout.fits([name for name, _ in meant], kept, grads)
