@@ -35,8 +35,7 @@ def calls(call: Call, repeats: int) -> None:
 def timed(call: Call, repeats: int) -> float:
     """Seconds of a call."""
     begin = perf_counter()
-    for _ in repeat(None, repeats):
-        call()
+    calls(call, repeats)
     return (perf_counter() - begin) / repeats
 
 
@@ -51,6 +50,7 @@ class Turn:
     warm_seconds: float = 6e-3  # and for at least so long, unless one call is LONG
     before: Call | None = None  # called before the turn, uncounted
     cost: float = field(init=False)  # s of a call, at first sight
+    fixed: bool = field(init=False)  # whether `repeats` was given
 
     def __post_init__(self) -> None:
         self._prepare()
