@@ -4,11 +4,11 @@
 Design:
   a) One source, several builds. CMake compiles this file once for each instruction set, under a module name of
      its own; optcore._dispatch chooses one at import. So nothing here may depend on its module's name.
-  b) Formulas stand in _rules.pxd, formats in _codecs.pxd and _eight.pxd, the walk in _engine.pxd, the choice of a
-     number of threads in _pace.pxd. Here Python objects become pointers: the buffer protocol, the GIL, refusals.
+  b) Formulas stand in kernels/rules.pxd, formats in kernels/formats.pxd, the walk in kernels/engine.pxd, threads in
+     kernels/team.pxd. Here Python objects become pointers: the buffer protocol, the GIL, refusals.
   c) No NumPy at compile time: the buffer protocol is enough, and no NumPy ABI has to match.
   d) Refuse first, explain elsewhere. An entry point acquires and checks every argument before the first byte is
-     written and answers False if anything is unusual; optcore._arrays then converts it (DLPack, strides of a
+     written and answers False if anything is unusual; optcore.step.arrays then converts it (DLPack, strides of a
      gradient) or raises an error that names the argument. The usual call pays for no explanation.
   e) Counts are Py_ssize_t. The GIL is released for the walk, while the buffers are held.
 """
@@ -21,16 +21,16 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
 from optcore.kernels.buffers cimport Interval, acquire, acquire_float32, by_address, disjoint, fits, same_shape
-from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.dlpack cimport Exchange, borrow, exchange_of, same_layout
-from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER, STATE,
-                                       Format, blocks_in, fill_formats)
-from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Noise, Piece, Search, perturb_share
-from optcore.kernels.team cimport SIZES, Pace, Part, Team, region, run, share, size_class
+from optcore.kernels.engine cimport LINE, Walk, walk
+from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER,
+                                      STATE, Format, blocks_in, fill_formats)
 from optcore.kernels.platform cimport COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, openmp_library
 from optcore.kernels.rounding cimport noise_of
 from optcore.kernels.rules cimport MAX_RULES, Registry, Rule, enlist_rules
-from optcore.kernels.sums cimport BLOCK, Squares, blocks_of, pairwise, squares
+from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Piece, Search, SearchNoise, perturb_share
+from optcore.kernels.sums cimport SUM_BLOCK, Squares, blocks_of, pairwise, squares
+from optcore.kernels.team cimport SIZES, Pace, Team, region, run, size_class
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
@@ -48,13 +48,13 @@ def formats():
     """The storage formats: {name: (bytes of an element, elements of a block, roles an array of it may play)}. A block's
     elements share an exponent, one byte more."""
     cdef const Format* f = FORMATS
-    cdef dict found = {}
+    cdef dict table = {}
     cdef dict roles = {"parameter": PARAMETER, "gradient": GRADIENT, "state": STATE, "compensation": COMPENSATION,
                        "copy": COPY, "average": AVERAGE}
     while f.name != NULL:
-        found[f.name.decode()] = f.bytes, f.block, tuple([role for role, bit in roles.items() if f.roles & <int> bit])
+        table[f.name.decode()] = f.bytes, f.block, tuple([role for role, bit in roles.items() if f.roles & <int> bit])
         f += 1
-    return found
+    return table
 
 
 
@@ -160,8 +160,8 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
 
 
 cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, const Format* f) noexcept:
-    """Let the tensor's array number `which` (p, g, state..., compensation, copy, average) be this buffer. False if it is
-    a compensation whose format is not p's."""
+    """Let the tensor's array number `which` (p, g, state..., compensation, copy, average) be this buffer. False if it
+    is a compensation whose format is not p's."""
     cdef int role = role_of(rule, which)
     if role == PARAMETER:
         t.p = b.buf
@@ -193,13 +193,13 @@ cdef inline int role_of(int rule, int which) noexcept:
 
 
 def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
-          uint64_t offset=0, bint nearest=False, float clip=INFINITY, float weight=0):
+          uint64_t offset=0, bint round_to_nearest=False, float clip_value=INFINITY, float weight=0):
     """Update one tensor: arrays are (p, g, state...), changed in place but for g; they may be followed by a
     compensation (of p's format), a copy and an average, each of them an array or None.
 
     seed, step and offset (the number of p's first element, where p is a shard of a larger tensor) fix the noise
-    by which what is narrow is rounded. nearest: parameters are not rounded stochastically. True when done; False,
-    with nothing changed, when an array is not usable as it stands.
+    by which what is narrow is rounded. round_to_nearest: parameters are not rounded stochastically. True when done;
+    False, with nothing changed, when an array is not usable as it stands.
     """
     cdef Py_buffer held[MAX_ARRAYS]
     cdef float values[MAX_SCALARS]
@@ -235,8 +235,8 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             t.seed = seed
             t.step = step
             t.noise = noise_of(seed, step)
-            t.rounding = NEAREST if nearest else STOCHASTIC
-            t.clip = clip
+            t.rounding = NEAREST if round_to_nearest else STOCHASTIC
+            t.clip_value = clip_value
             t.weight = weight
             step_all(rule, &t, 1, t.n, num_threads)
     finally:

@@ -1,9 +1,11 @@
 # cython: cdivision=True
-# State in 8 bits: blocks of 256 elements, each with an exponent of its own.
+# State quantized to 8 bits: blocks of 256 elements, each with an exponent of its own.
 #
-# Owns the format. A value is (T - 2) * 2^(e - 127): e is the block's exponent, one byte; T is a float of 3 mantissa bits
-# from 2 on, and a code is where it stands in the row of these floats. So codes begin evenly spaced and go over
-# into a floating point with 3 bits, and 0 needs no case of its own.
+# Owns the codes and how a block is stored; never when (loops.pxd, engine.pxd), nor the noise (rounding.pxd).
+#
+# A value is (T - 2) * 2^(e - 127): e is the block's exponent, one byte; T is a float of 3 mantissa bits from 2 on,
+# and a code is where it stands in the row of these floats. So codes begin evenly spaced and go over into a floating
+# point with 3 bits, and 0 needs no case of its own.
 #   signed     1 bit of sign, 7 of T: from 2 to 2^17, the values from 2^-2 to 2^17 of the unit 2^(e - 127)
 #   unsigned   8 bits of T: from 2 to 2^33, for means of squares, which span twice as many powers of 2
 # An array holds the codes of all blocks, 256 bytes each, and then their exponents. A block is stored as 64 words of
@@ -90,12 +92,12 @@ cdef inline uint32_t exponent8(uint32_t top, bint nonneg) noexcept nogil:
 
 
 cdef inline void encode8(uint32_t* values, uint32_t* words, uint8_t* exponent, uint32_t top, Noise noise,
-                         uint64_t first, int slot, bint nonneg) noexcept nogil:
+                         uint64_t offset, int slot, bint nonneg) noexcept nogil:
     """Store one block of values, given by their bits and lost, of which `top` is the largest; the first is element
-    `first` of its tensor."""
+    `offset` of its tensor."""
     cdef uint32_t e = exponent8(top, nonneg)
     cdef float times = unit_of(<uint8_t> (254 - e))
-    cdef uint32_t h = noise_at(noise, first)
+    cdef uint32_t h = noise_at(noise, offset)
     cdef Py_ssize_t i
     exponent[0] = <uint8_t> e
     if e == BROKEN:

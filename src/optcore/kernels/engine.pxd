@@ -20,7 +20,7 @@ from libc.string cimport memset
 
 from optcore.kernels.formats cimport SCRATCH, Format
 from optcore.kernels.stages cimport aside, read_parameters, write_parameters
-from optcore.kernels.team cimport share
+from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport MAX_SLOTS, Tensor
 
 cdef enum:
@@ -58,7 +58,8 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     for k in range(MAX_SLOTS):
         f = t.s_format[k]
         if t.s[k] != NULL and f.decode != NULL and not t.narrow_in_loop:
-            f.encode(scratch[2 + k], <char*> t.s[k] + lo * f.bytes, c.e[k], n, t.noise, k, c.offset, t.nonnegative >> k & 1)
+            f.encode(scratch[2 + k], <char*> t.s[k] + lo * f.bytes, c.e[k], n, t.noise, k, c.offset,
+                     t.nonnegative >> k & 1)
     if t.p_format.decode != NULL:
         write_parameters(t, lo, scratch[1], n)
     aside(t, lo, <const float*> c.p, n)
@@ -97,8 +98,8 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
     cdef Py_ssize_t count = (<const Walk*> work).count
     cdef Py_ssize_t total = (<const Walk*> work).total
     cdef Py_ssize_t grain = (<const Walk*> work).grain
-    cdef Py_ssize_t begin = share(total, k, parts).begin
-    cdef Py_ssize_t end = share(total, k, parts).end
+    cdef Part part = share(total, k, parts)
+    cdef Py_ssize_t begin = part.begin, end = part.end
     cdef Py_ssize_t low = 0, high = count, mid, lo, hi, stop, size
     cdef const Tensor* t
     while low < high:                               # the first tensor that ends after `begin`
@@ -122,7 +123,7 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
                 aside(t, lo, <const float*> t.p + lo, stop - lo)
             else:
                 converted(t, lo, stop)
-            if t.clear:
+            if t.zero_grads:
                 memset(<char*> t.g + lo * t.g_format.bytes, 0, (stop - lo) * t.g_format.bytes)
             lo = stop
             stop = lo + size

@@ -88,11 +88,21 @@ cdef inline Py_ssize_t bytes_of(const Format* f, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline int row(Format f) except -1:
-    cdef int k = 0
+    """Append a row that has what its roles need."""
+    cdef int k = 0, needs = 0
     while FORMATS[k].name != NULL:
         k += 1
-    if k == MAX_FORMATS or f.block < 1 or SCRATCH % f.block or f.unit < f.bytes:
-        raise SystemError(f"kernels/formats.pxd: row {k} does not fit")
+    if f.decode == NULL:                # it is float32, and nothing has to be done for any role but this one
+        needs = COPY if f.nearest == NULL else 0
+    else:
+        if f.encode == NULL: needs |= STATE
+        if f.nearest == NULL: needs |= PARAMETER | COPY
+        if f.stochastic == NULL: needs |= PARAMETER
+        if f.split == NULL: needs |= COMPENSATION
+        needs |= AVERAGE
+    if (k == MAX_FORMATS or (k == 0) != (f.decode == NULL) or f.roles & needs or f.block < 1 or SCRATCH % f.block
+            or f.unit < f.bytes):
+        raise SystemError(f"kernels/formats.pxd: row {k} lacks what its roles need, or does not fit")
     FORMATS[k] = f
     return 0
 

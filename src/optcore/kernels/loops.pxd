@@ -1,9 +1,11 @@
 # cython: cdivision=True
 # The loops over elements: load -> prelude -> update -> store, for each rule and each format that state has in them.
+# They are written one element at a time; the compiler makes SIMD code of them.
 #
-# Owns the prelude, which is the same for every rule, so that it stands here once: g is scaled (-1 to maximise) and
-# clipped, coupled weight decay joins it, decoupled decay shrinks p. `couple != 0` is asked so that an infinite
-# parameter without decay does not make its gradient NaN; it is constant in the loop and costs a blend.
+# Owns the prelude, which is the same for every rule, so that it stands here once; never a formula (rules.pxd) nor the
+# choice of elements (engine.pxd). In the prelude g is scaled (-1 to maximise) and clipped, coupled weight decay joins
+# it, decoupled decay shrinks p. `couple != 0` is asked so that an infinite parameter without decay does not make its
+# gradient NaN; it is constant in the loop and costs a blend.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -43,11 +45,11 @@ cdef inline void store(state_t* x, float value, uint32_t noise) noexcept nogil:
         x.bits = noisy_bfloat16(value, noise)
 
 
-cdef inline float prelude(const float* scalars, float clip, float* w, float g) noexcept nogil:
+cdef inline float prelude(const float* scalars, float clip_value, float* w, float g) noexcept nogil:
     """The gradient that the rule is to take; w is shrunk."""
     cdef float d = scalars[0] * g
-    d = clip if d > clip else d         # a NaN stays one
-    d = -clip if d < -clip else d
+    d = clip_value if d > clip_value else d         # a NaN stays one
+    d = -clip_value if d < -clip_value else d
     d = d + scalars[1] * w[0] if scalars[1] != 0 else d
     w[0] = scalars[2] * w[0]
     return d
@@ -55,7 +57,7 @@ cdef inline float prelude(const float* scalars, float clip, float* w, float g) n
 
 cdef inline void span(const rule_t* kind, const state_t* form, const Tensor* t, Py_ssize_t lo,
                       Py_ssize_t hi) noexcept nogil:
-    """One rule over elements lo..hi of one tensor. State in blocks: lo begins a block, and hi ends one or the tensor."""
+    """One rule over elements lo..hi of one tensor. State in blocks: lo begins a block, hi ends one or the tensor."""
     if state_t is eight:
         blocks(kind, t, lo, hi)
     else:
@@ -67,7 +69,7 @@ cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor*
     # Copies: through the pointers the compiler would have to fear that a store to p changes them.
     cdef float[PRELUDE] x
     cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
-    cdef float clip = t.clip
+    cdef float clip_value = t.clip_value
     cdef float* p = <float*> t.p
     cdef const float* g = <const float*> t.g
     cdef state_t* s0 = <state_t*> t.s[0]
@@ -81,7 +83,7 @@ cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor*
     memcpy(x, t.scalars, sizeof(x))
     for i in range(lo, hi):
         w = p[i]
-        d = prelude(x, clip, &w, g[i])
+        d = prelude(x, clip_value, &w, g[i])
         if traits(&r).slots > 0: a = load(s0 + i)
         if traits(&r).slots > 1: b = load(s1 + i)
         if traits(&r).slots > 2: c = load(s2 + i)
@@ -119,7 +121,7 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
     cdef float unit[MAX_SLOTS]
     cdef uint32_t top[MAX_SLOTS]
     cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
-    cdef float clip = t.clip
+    cdef float clip_value = t.clip_value
     cdef int z = traits(&r).nonnegative
     cdef float w, d
     cdef float a = 0, b = 0, c = 0
@@ -133,7 +135,7 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
         unpack8(words[k], bits[k])
     for i in range(BLOCK8):
         w = p[i]
-        d = prelude(x, clip, &w, g[i])
+        d = prelude(x, clip_value, &w, g[i])
         if traits(&r).slots > 0: a = value8(bits[0][i], unit[0], z & 1)
         if traits(&r).slots > 1: b = value8(bits[1][i], unit[1], z & 2)
         if traits(&r).slots > 2: c = value8(bits[2][i], unit[2], z & 4)

@@ -1,8 +1,9 @@
 # cython: cdivision=True
-# Philox 4x32-10: random numbers by number. Four words are a function of a counter of four words and a key of two,
-# so that any element's can be made at any time, by any thread, with nothing stored.
+# Philox 4x32-10: counter-based random numbers. Four words are a function of a counter of four words and a key of two,
+# so that any element's can be made at any time, by any thread.
 #
-# Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011. _formats.py says the same in NumPy;
+# Owns the generator and its use for the rounding of parameters; never stores state.
+# Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011. formats/ says the same in NumPy;
 # tests hold both against the known answers that the authors publish.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -25,7 +26,8 @@ cdef inline void philox(uint32_t* x, uint32_t key0, uint32_t key1) noexcept nogi
         key1 = key1 + <uint32_t> 0xBB67AE85
 
 
-cdef inline void philox_halves(uint16_t* to, Py_ssize_t groups, uint64_t first, uint64_t seed, uint64_t step) noexcept nogil:
+cdef inline void philox_halves(uint16_t* to, Py_ssize_t groups, uint64_t first, uint64_t seed,
+                               uint64_t step) noexcept nogil:
     """16 random bits for each of 8 * groups elements, the first of which is number 8 * first: the halves, lower
     first, of the words whose counter is (group, step) and whose key is the seed."""
     cdef uint32_t[4] x

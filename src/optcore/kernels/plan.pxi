@@ -1,15 +1,17 @@
-# Many tensors held ready between steps. A part of _kernels.pyx, which includes it; a file of its own since it is the
-# one entry point that keeps something: the buffers of parameters and state.
+# Many tensors held ready between steps. A part of _kernels.pyx, which includes it.
+#
+# Owns the one entry point that keeps something: the buffers of parameters and state. Never explains a refusal, and
+# knows formats by their rows alone.
 
 @cython.final
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
-    rows: a (p, state..., rest, copy, average) tuple of writable arrays for each tensor; the last three may be None,
-    or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
-    two of them may overlap. numbers: what each tensor adds to the seed of the noise. nearest: parameters that are
-    not float32 are rounded to nearest. firsts: of shards, the number of each one's first element in its whole tensor,
-    by which the noise goes; a multiple of 256 where there is 8-bit state.
+    rows: a (p, state..., compensation, copy, average) tuple of writable arrays for each tensor; the last three may be
+    None, or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
+    two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
+    are not float32 are, else stochastically. offsets: of shards, the number of each one's first element in its whole
+    tensor, by which the noise goes; a multiple of 256 where there is 8-bit state.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
     no hole (the caller has seen to it), the same for all arrays of a row; so a gradient's must be too.
@@ -23,7 +25,7 @@ cdef class Plan:
     cdef Py_buffer** shapes     # of each tensor, p's
     cdef Py_buffer* grads
     cdef Interval* taken        # every writable byte, sorted
-    cdef Interval* cleared      # the gradients that a step is to clear
+    cdef Interval* zeroed       # the gradients that a step is to set to zero
     cdef float* scalars         # MAX_SCALARS for each block
     cdef uint64_t* numbers      # what each tensor adds to the seed
     cdef Exchange* exchange     # NULL: rows and gradients are buffers
@@ -31,8 +33,8 @@ cdef class Plan:
     cdef list rows              # the tensors, to be asked again
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
-    def __cinit__(self, int rule, list rows, list numbers, bint nearest=False, object tensor=None,
-                  list firsts=None):
+    def __cinit__(self, int rule, list rows, list numbers, bint round_to_nearest=False, object tensor=None,
+                  list offsets=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef const Format* f
@@ -49,10 +51,10 @@ cdef class Plan:
         self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
-        self.cleared = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
+        self.zeroed = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
         self.extents = <Py_ssize_t**> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t*))
         if not (self.tensors and self.active and self.held and self.shapes and self.grads and self.taken
-                and self.scalars and self.numbers and self.cleared and self.extents):
+                and self.scalars and self.numbers and self.zeroed and self.extents):
             raise MemoryError
         if tensor is not None:
             self.exchange = exchange_of(tensor)
@@ -80,8 +82,8 @@ cdef class Plan:
                 if b.len:
                     self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
-            self.tensors[i].rounding = NEAREST if nearest else STOCHASTIC
-            self.tensors[i].offset = firsts[i] if firsts is not None else 0
+            self.tensors[i].rounding = NEAREST if round_to_nearest else STOCHASTIC
+            self.tensors[i].offset = offsets[i] if offsets is not None else 0
         qsort(self.taken, self.intervals, sizeof(Interval), by_address)
         for i in range(1, self.intervals):
             if self.taken[i].low < self.taken[i - 1].high:
@@ -99,7 +101,7 @@ cdef class Plan:
         PyMem_Free(self.taken)
         PyMem_Free(self.scalars)
         PyMem_Free(self.numbers)
-        PyMem_Free(self.cleared)
+        PyMem_Free(self.zeroed)
         if self.extents:
             for i in range(self.count):
                 PyMem_Free(self.extents[i])
@@ -151,7 +153,7 @@ cdef class Plan:
                 low = mid + 1
         return g.len == 0 or low == self.intervals or self.taken[low].low >= <char*> g.buf + g.len
 
-    cdef Py_ssize_t gather(self, list grads, bint writable) except -2:
+    cdef Py_ssize_t hold_gradients(self, list grads, bint writable) except -2:
         """Hold the gradients that are not None, and line up their tensors in `active`. Returns how many; -1 with
         nothing held, when one is not usable as it stands."""
         cdef Py_ssize_t i, k, n = 0, total = 0
@@ -177,12 +179,12 @@ cdef class Plan:
             if not (self.alike(i, &self.grads[n - 1], f) and self.free_of(&self.grads[n - 1])):
                 good = False
                 break
-        if good and writable:           # what is cleared for one tensor must not be another's gradient
+        if good and writable:           # what is zeroed for one tensor must not be another's gradient
             for k in range(n):
-                self.cleared[k] = Interval(<char*> self.grads[k].buf, <char*> self.grads[k].buf + self.grads[k].len)
-            qsort(self.cleared, n, sizeof(Interval), by_address)
+                self.zeroed[k] = Interval(<char*> self.grads[k].buf, <char*> self.grads[k].buf + self.grads[k].len)
+            qsort(self.zeroed, n, sizeof(Interval), by_address)
             for k in range(1, n):
-                good = good and self.cleared[k].low >= self.cleared[k - 1].high
+                good = good and self.zeroed[k].low >= self.zeroed[k - 1].high
         self.elements = total
         if not good:
             self.release(n)
@@ -199,12 +201,12 @@ cdef class Plan:
             raise RuntimeError("this optimizer is in the middle of a step in another thread")
         self.busy = True
 
-    def usable(self, list grads, bint clear=False):
+    def usable(self, list grads, bint zero_grads=False):
         """Whether `step` would take these gradients as they stand."""
         cdef Py_ssize_t n
         self.enter()
         try:
-            n = self.gather(grads, clear)
+            n = self.hold_gradients(grads, zero_grads)
             self.release(max(n, 0))
             return n >= 0
         finally:
@@ -216,7 +218,7 @@ cdef class Plan:
         cdef Py_ssize_t n
         self.enter()
         try:
-            n = self.gather(grads, False)
+            n = self.hold_gradients(grads, False)
             if n < 0:
                 return None
             try:
@@ -226,14 +228,14 @@ cdef class Plan:
         finally:
             self.busy = False
 
-    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint clear=False,
-             float clip=INFINITY):
+    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint zero_grads=False,
+             float clip_value=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
 
         blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor i takes. Tensor i's
-        noise has the seed seed + numbers[i]. clear: set the gradients to zero as they are walked over. clip: the
-        gradients' elements are brought into -clip..clip, after they are scaled. Returns how many tensors were
-        updated; -1, with nothing changed, when a gradient is not usable as it stands.
+        noise has the seed seed + numbers[i]. zero_grads: set the gradients to zero as they are walked over. clip_value:
+        the gradients' elements are brought into -clip_value..clip_value, after they are scaled. Returns how many
+        tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands.
         """
         cdef Py_ssize_t k, n, block
         cdef Tensor* t
@@ -243,7 +245,7 @@ cdef class Plan:
         try:
             for k in range(len(blocks)):
                 fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
-            n = self.gather(grads, clear)
+            n = self.hold_gradients(grads, zero_grads)
             if n < 0:
                 return -1
             try:
@@ -253,8 +255,8 @@ cdef class Plan:
                     if not 0 <= block < len(blocks):
                         raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
                     t.scalars = self.scalars + block * MAX_SCALARS
-                    t.clear = clear
-                    t.clip = clip
+                    t.zero_grads = zero_grads
+                    t.clip_value = clip_value
                     if t.average != NULL:
                         t.weight = blocks[block][2]
                     if t.narrow_in_loop or not t.plain:

@@ -1,5 +1,7 @@
 # What the C compiler and the machine say: OpenMP, the processor's level, a clock, how this module was built.
-# C text, since each of these is a macro, a compiler builtin or a system call.
+#
+# Owns all that differs between compilers and systems, as C text, since each is a macro, a builtin or a system call;
+# never decides anything: dispatch among the builds is _dispatch.py's, the number of threads team.pxd's.
 
 cdef extern from *:
     """

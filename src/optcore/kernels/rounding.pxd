@@ -13,7 +13,7 @@
 #      for each seed and step. Every element's noise is uniform and independent from step to step, which is what makes
 #      rounding unbiased, and that of two elements is independent over the steps: the error of a mean over many elements
 #      falls as if all were independent. (With one stride for all steps some elements were always rounded together, and
-#      the mean of an 8-bit v was off by 1 % at any size.) It costs one addition, where a hash of each element costs more
+#      the mean of an 8-bit v was off by 1 % at any size.) It costs one addition; a hash of each element would cost more
 #      than the rule. Parameters, whose rounding nothing averages out, take theirs from Philox.
 #   d) Adding uniform bits below the last kept one and cutting them off rounds up with just the probability of
 #      the distance; what is exact stays exact, since its low bits are 0.
@@ -44,4 +44,5 @@ cdef inline uint32_t bits_of(uint32_t noise, int slot, int bits) noexcept nogil:
     end of a multiple."""
     if slot == 0:
         return noise & (((<uint32_t> 1) << bits) - 1)
-    return (noise if slot == 1 else noise * (<uint32_t> 0x85EBCA6B if slot == 2 else <uint32_t> 0xC2B2AE35)) >> (32 - bits)
+    cdef uint32_t by = <uint32_t> 0x85EBCA6B if slot == 2 else <uint32_t> 0xC2B2AE35
+    return (noise if slot == 1 else noise * by) >> (32 - bits)

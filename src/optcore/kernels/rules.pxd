@@ -320,7 +320,8 @@ cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, 
 
 # ---------------------------------------------------------------------------------------------- registration
 
-# Down here since the loops that it registers take rule_t, traits and update from this file.
+# Down here since the loops that it registers take rule_t, traits and update from this file. _kernels.pyx takes the names
+# of registry.pxd from here, since that file can be reached only through this one.
 from optcore.kernels.registry cimport MAX_RULES, Registry, Rule, check_complete, enlist
 
 

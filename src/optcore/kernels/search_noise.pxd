@@ -1,10 +1,13 @@
 # cython: cdivision=True
-# Noise by number: the noise of a sample's element is a function of (seed, sample, element), so that it is made where it
-# is used, by any thread, over any shard, as often as needed, and never stored. And the one formula that uses it:
+# Noise of a search: counter-based random numbers, a function of (seed, sample, element), made where they are used, by
+# any thread, over any shard, as often as needed.
+#
+# Owns Gaussian noise and signs, and the one formula that uses them; never stores a random number, and knows no Python
+# object. The formula:
 #
 #     out <- p + sum_k c_k noise_k        in float32, the sum from 0 on in the order of k
 #
-# The counters of Philox are laid out so that the vectoriser finds neighbours in memory (_noise.py says the same):
+# The counters of Philox are laid out so that the vectoriser finds neighbours in memory (search/noise.py says the same):
 #
 #     gaussian     in every 256 elements the four words of 64 counters, words first: 0 of all, 1 of all, ...
 #     rademacher   in every 2048 elements 32 bits of such words of 16 counters, bits last: bit 0 of all 64 words, ...
@@ -24,13 +27,13 @@ cdef enum Kind:
     RADEMACHER = 3
 
 cdef enum:
-    CHUNK = 2048            # elements made at a time: they and their sum are 16 KiB, half a first cache
-    LANES = 64              # counters of a block of Gaussian noise
-    NORMALS = 4 * LANES     # its elements
+    NOISE_CHUNK = 2048            # elements made at a time: they and their sum are 16 KiB, half a first cache
+    COUNTERS = 64              # counters of a block of Gaussian noise
+    NORMALS = 4 * COUNTERS     # its elements
     SIGNS = 64              # words of a chunk of signs
 
 
-cdef struct Noise:
+cdef struct SearchNoise:
     Kind kind
     uint64_t seed
     uint64_t sample         # the first one's number
@@ -43,10 +46,10 @@ cdef struct Piece:          # one tensor
     float* out              # p itself, or memory apart from it
     Py_ssize_t n
     Py_ssize_t start        # elements of the tensors before it
-    uint64_t first          # the number of its first element
+    uint64_t offset         # the number of its first element
 
 
-cdef inline void words(uint32_t* to, Py_ssize_t count, uint64_t first, const Noise* noise,
+cdef inline void words(uint32_t* to, Py_ssize_t count, uint64_t first, const SearchNoise* noise,
                        uint64_t sample) noexcept nogil:
     """The words of `count` counters from number `first` on: word 0 of all, word 1 of all, ..."""
     cdef uint32_t key0 = <uint32_t> noise.seed, key1 = <uint32_t> (noise.seed >> 32)
@@ -83,7 +86,7 @@ cdef inline float radius(uint32_t word) noexcept nogil:
     return sqrtf(e * <float> -1.3862943649291992 + q * f)
 
 
-cdef inline void pair(float* a, float* b, uint32_t for_radius, uint32_t for_angle) noexcept nogil:
+cdef inline void normal_pair(float* a, float* b, uint32_t for_radius, uint32_t for_angle) noexcept nogil:
     """Two independent normal numbers (Box and Muller): r cos(angle), its sign from the top bit, and r sin(angle), the
     angle within a quarter turn of 0 by the other bits. Absolute error of sine and cosine below 1.5e-7."""
     cdef float r = radius(for_radius)
@@ -103,22 +106,22 @@ cdef inline void pair(float* a, float* b, uint32_t for_radius, uint32_t for_angl
     b[0] = r * (s * t)
 
 
-cdef inline void gaussian(float* to, Py_ssize_t begin, Py_ssize_t end, uint64_t chunk, const Noise* noise,
+cdef inline void gaussian(float* to, Py_ssize_t begin, Py_ssize_t end, uint64_t chunk, const SearchNoise* noise,
                           uint64_t sample) noexcept nogil:
     """Elements begin .. end of a chunk, and the rest of their blocks."""
     cdef uint32_t[NORMALS] word
     cdef Py_ssize_t block, i
     cdef float* x
     for block in range(begin // NORMALS, (end + NORMALS - 1) // NORMALS):
-        words(word, LANES, (chunk * (CHUNK // NORMALS) + <uint64_t> block) * LANES, noise, sample)
+        words(word, COUNTERS, (chunk * (NOISE_CHUNK // NORMALS) + <uint64_t> block) * COUNTERS, noise, sample)
         x = to + block * NORMALS
-        for i in range(LANES):
-            pair(x + i, x + LANES + i, word[i], word[LANES + i])
-        for i in range(LANES):
-            pair(x + 2 * LANES + i, x + 3 * LANES + i, word[2 * LANES + i], word[3 * LANES + i])
+        for i in range(COUNTERS):
+            normal_pair(x + i, x + COUNTERS + i, word[i], word[COUNTERS + i])
+        for i in range(COUNTERS):
+            normal_pair(x + 2 * COUNTERS + i, x + 3 * COUNTERS + i, word[2 * COUNTERS + i], word[3 * COUNTERS + i])
 
 
-cdef inline void rademacher(float* to, Py_ssize_t begin, Py_ssize_t end, uint64_t chunk, const Noise* noise,
+cdef inline void rademacher(float* to, Py_ssize_t begin, Py_ssize_t end, uint64_t chunk, const SearchNoise* noise,
                             uint64_t sample) noexcept nogil:
     """1 or -1, as gaussian()."""
     cdef uint32_t[SIGNS] word
@@ -129,18 +132,18 @@ cdef inline void rademacher(float* to, Py_ssize_t begin, Py_ssize_t end, uint64_
             to[bit * SIGNS + i] = as_float(word[i] >> <uint32_t> bit << 31 | <uint32_t> 0x3F800000)
 
 
-cdef inline void perturb_span(const Piece* t, Py_ssize_t lo, Py_ssize_t hi, const Noise* noise) noexcept nogil:
+cdef inline void perturb_span(const Piece* t, Py_ssize_t lo, Py_ssize_t hi, const SearchNoise* noise) noexcept nogil:
     """out <- p + sum_k c_k noise_k for elements lo .. hi of a tensor."""
-    cdef float[CHUNK] made, total
+    cdef float[NOISE_CHUNK] made, total
     cdef Py_ssize_t begin, end, i, k, n
     cdef uint64_t chunk
     cdef float c
     cdef const float* p
     cdef float* out
     while lo < hi:
-        chunk = (t.first + <uint64_t> lo) // CHUNK
-        begin = <Py_ssize_t> ((t.first + <uint64_t> lo) % CHUNK)
-        end = min(<Py_ssize_t> CHUNK, begin + (hi - lo))
+        chunk = (t.offset + <uint64_t> lo) // NOISE_CHUNK
+        begin = <Py_ssize_t> ((t.offset + <uint64_t> lo) % NOISE_CHUNK)
+        end = min(<Py_ssize_t> NOISE_CHUNK, begin + (hi - lo))
         n = end - begin
         for i in range(begin, end):
             total[i] = 0
@@ -164,7 +167,7 @@ cdef struct Search:         # one walk
     Py_ssize_t count
     Py_ssize_t total        # elements
     Py_ssize_t grain        # cuts between threads fall on multiples of it
-    Noise noise
+    SearchNoise noise
 
 
 cdef inline void perturb_share(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil:

@@ -1,13 +1,15 @@
-# Parameters moved by noise that is made as it is used. A part of _kernels.pyx, which includes it.
+# The entry point that moves parameters by noise. A part of _kernels.pyx, which includes it.
+#
+# Owns the check of its arrays; never the noise (search_noise.pxd) nor what a trial's value means (search/).
 
 cdef Pace noise_paces[2][<int> SIZES]
 
 
-def perturb(list outs, list params, list firsts, object weights, int kind, uint64_t seed, uint64_t sample,
+def perturb(list outs, list params, list offsets, object weights, int kind, uint64_t seed, uint64_t sample,
             int num_threads=0):
     """out <- p + sum_k weights[k] noise(seed, sample + k) for every tensor, in one walk.
 
-    outs: for each of the params an array of its shape, or itself. firsts: the number of each tensor's first element.
+    outs: for each of the params an array of its shape, or itself. offsets: the number of each tensor's first element.
     kind: 2 Gaussian, 3 Rademacher. True when done; False, with nothing changed, when an array is not usable as it
     stands or two that are written overlap.
     """
@@ -23,12 +25,12 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
     try:
         if not (c and pieces and held and written):
             raise MemoryError
-        if len(outs) != count or len(firsts) != count or kind not in (GAUSSIAN, RADEMACHER) or sample >> 53:
-            raise ValueError("perturb takes an out and a first for each parameter, kind 2 or 3, sample below 2^53")
+        if len(outs) != count or len(offsets) != count or kind not in (GAUSSIAN, RADEMACHER) or sample >> 53:
+            raise ValueError("perturb takes an out and an offset for each parameter, kind 2 or 3, sample below 2^53")
         for i in range(samples):
             c[i] = weights[i]           # double to float: rounded once, to nearest
         for i in range(count):
-            pieces[i].first = firsts[i]
+            pieces[i].offset = offsets[i]
             good = acquire_float32(params[i], &held[got], False)
             if not good:
                 break
@@ -54,7 +56,7 @@ def perturb(list outs, list params, list firsts, object weights, int kind, uint6
             for i in range(1, intervals):
                 good = good and written[i].low >= written[i - 1].high
         if good and total:
-            search = Search(pieces, count, total, TEAM.grain, Noise(<Kind> kind, seed, sample, samples, c))
+            search = Search(pieces, count, total, TEAM.grain, SearchNoise(<Kind> kind, seed, sample, samples, c))
             work = total * max(samples, 1)
             pace = &noise_paces[kind - GAUSSIAN][size_class(work)]
             with nogil:

@@ -2,7 +2,8 @@
 # What is done to the new parameters of a chunk while it is in the first cache: rounding into their own format, a
 # working copy in another, a moving average.
 #
-# Every stage takes the parameters as the rule left them, in float32, before any rounding.
+# Owns their order: every stage takes the parameters as the rule left them, in float32, before any rounding. Never knows
+# a format: its row does the rounding.
 
 from libc.stdint cimport uint16_t, uint64_t
 
@@ -40,7 +41,7 @@ cdef inline void write_parameters(const Tensor* t, Py_ssize_t lo, const float* w
 cdef inline void aside(const Tensor* t, Py_ssize_t lo, const float* w, Py_ssize_t n) noexcept nogil:
     """What leaves the parameters as they are."""
     cdef float* average = t.average + lo
-    cdef float weight = t.weight
+    cdef float weight = t.weight        # of an exponential moving average: 1 - decay
     cdef Py_ssize_t i
     if t.average != NULL:
         for i in range(n):

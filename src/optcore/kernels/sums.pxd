@@ -1,7 +1,9 @@
 # cython: cdivision=True
 # Sums of a fixed shape: the same bits at any number of threads.
 #
-# A tensor is summed in blocks of BLOCK elements from its first one, a block in LANES float64 lanes that are then
+# Owns sums of squares of gradients, and pairwise summation; never a format, whose row decodes it.
+#
+# A tensor is summed in blocks of SUM_BLOCK elements from its first one, a block in LANES float64 lanes that are then
 # added in halves, and the blocks of all tensors, in their order, pairwise. Threads only share out the blocks.
 # The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
 
@@ -9,7 +11,7 @@ from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport Tensor
 
 cdef enum:
-    BLOCK = 1024
+    SUM_BLOCK = 1024
     LANES = 16
 
 
@@ -36,7 +38,7 @@ cdef inline double block_of_squares(const float* x, Py_ssize_t n) noexcept nogil
 
 
 cdef inline Py_ssize_t blocks_of(const Tensor* t) noexcept nogil:
-    return (t.n + BLOCK - 1) // BLOCK
+    return (t.n + SUM_BLOCK - 1) // SUM_BLOCK
 
 
 cdef struct Squares:
@@ -53,7 +55,7 @@ cdef inline void squares(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept no
     cdef double* sums = (<const Squares*> work).sums
     cdef Part part = share((<const Squares*> work).blocks, k, parts)
     cdef Py_ssize_t begin = part.begin, end = part.end
-    cdef float[BLOCK] scratch
+    cdef float[SUM_BLOCK] scratch
     cdef Py_ssize_t before = 0, block, first, n, i
     cdef const Tensor* t
     cdef const char* g
@@ -62,13 +64,13 @@ cdef inline void squares(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept no
         n = blocks_of(t)
         block = max(begin - before, 0)
         while block < n and before + block < end:
-            first = block * BLOCK
+            first = block * SUM_BLOCK
             g = <const char*> t.g + first * t.g_format.bytes
             if t.g_format.decode == NULL:
-                sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> BLOCK, t.n - first))
+                sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> SUM_BLOCK, t.n - first))
             else:
-                t.g_format.decode(g, NULL, scratch, min(<Py_ssize_t> BLOCK, t.n - first), False)
-                sums[before + block] = block_of_squares(scratch, min(<Py_ssize_t> BLOCK, t.n - first))
+                t.g_format.decode(g, NULL, scratch, min(<Py_ssize_t> SUM_BLOCK, t.n - first), False)
+                sums[before + block] = block_of_squares(scratch, min(<Py_ssize_t> SUM_BLOCK, t.n - first))
             block += 1
         before += n
 

@@ -4,15 +4,15 @@
 # Owns the measured choice between one thread and all (an autotuner), the formula of a thread's share, and the region;
 # never what is done in it. Whoever has work gives it as a function of (work, k, parts) that does share k of `parts`.
 #
-# How many threads pay is measured, since no count of cores can tell. A second thread halves a step when a core is free, and multiplies it when none is. NumPy's BLAS keeps its
-# worker threads spinning for milliseconds after a product; our team then waits for a core to be given back,
-# and its own idle threads take cores from the next product. Measured on 2 cores, training a 1 M parameter
-# network in NumPy (python bench/decisions.py): whole step 1.8 ms with one thread in the optimizer, 8.9 ms with two. Alone in the process
-# the same walk is 1.9x faster with two.
-#
-# So where the number of threads is our choice, the engine times its own walks and takes the faster of "all
-# threads" and "one", for each rule and each power of two of work, and tries the other way again now and then,
-# ever more seldom while the answer stays the same. The bits of the result do not depend on it.
+# Design:
+#   a) How many threads pay is measured, since no count of cores can tell. A second thread halves a step when a core is
+#      free, and multiplies it when none is. NumPy's BLAS keeps its worker threads spinning for milliseconds after a
+#      product; our team then waits for a core to be given back, and its own idle threads take cores from the next
+#      product. Measured on 2 cores, training a 1 M parameter network in NumPy: whole step 1.8 ms with one thread in the
+#      optimizer, 8.9 ms with two (python bench/decisions.py). Alone in the process two are 1.9x faster.
+#   b) So where the number of threads is our choice, each walk is timed, and the faster of "all threads" and "one" is
+#      taken, for each rule and each power of two of work. The other way is tried again now and then, ever more seldom
+#      while the answer stays the same. The bits of the result do not depend on it.
 
 from cython.parallel cimport parallel, threadid
 

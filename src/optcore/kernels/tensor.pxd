@@ -1,4 +1,6 @@
 # One tensor as the engine sees it: its arrays, their formats, and what is to be done to it at this step.
+#
+# Owns the struct that entry points fill in and the walk reads; never a buffer, which whoever filled it in holds.
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -22,7 +24,7 @@ ctypedef void (*span_fn)(const void* kind, const void* form, const Tensor* t, Py
 
 cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a slow instruction, once for each chunk
     void* p                 # IN/OUT
-    const void* g           # IN; set to zero behind the loop if `clear`
+    const void* g           # IN; set to zero behind the loop if `zero_grads`
     void* s[MAX_SLOTS]      # IN/OUT, the state in the row's order
     uint8_t* e[MAX_SLOTS]   # IN/OUT, the exponents of state in blocks; else NULL
     void* compensation      # IN/OUT, of p's format: what p lacks of the parameter; or NULL
@@ -37,10 +39,10 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     int block               # cuts fall on multiples of it: the largest block of the state's formats
     bint narrow_in_loop     # the loop itself reads and writes state, which is not float32
     bint plain              # the loop reads and writes all arrays as they are
-    bint clear
+    bint zero_grads
     span_fn each            # the rule's loop, for that format
     const float* scalars    # PRELUDE floats, then the rule's struct
-    float clip              # the gradient is first brought into -clip..clip
+    float clip_value        # the gradient is first brought into -clip_value..clip_value
     float weight
     Py_ssize_t n            # elements
     Py_ssize_t start        # elements of the tensors before this one

@@ -1,13 +1,14 @@
 # cython: cdivision=True
 # What the minimizers do with long vectors: dots, combinations, differences, each fused into few walks over memory.
 #
-# Owns the loops; knows no Python object. The same in NumPy: minimizers/reference.py, equal bit for bit.
+# Owns the loops (SIMD by the compiler); knows no Python object. The same in NumPy, equal bit for bit:
+# minimizers/reference.py.
 #
 # Design:
 #   a) Vectors are float32 or float64. Arithmetic is in float64, in one order; a store rounds to the vector's type.
-#   b) A walk goes in blocks of BLOCK elements. Threads share out the blocks; within one everything is done that the
+#   b) A walk goes in blocks of SUM_BLOCK elements. Threads share out the blocks; within one everything is done that the
 #      operation asks for, row by row, while the block of what is common to the rows is in the first cache.
-#   c) A sum has the shape of _sums.pxd: LANES lanes in a block, added in halves, then the blocks pairwise. So the bits
+#   c) A sum has the shape of sums.pxd: LANES lanes in a block, added in halves, then the blocks pairwise. So the bits
 #      are the same at any number of threads.
 #   d) The rows are many, and a walk leaves each after one block for the next: too short for the processor to foresee.
 #      So while a block of a row is used, the row's next block is asked for.
@@ -16,7 +17,7 @@
 from libc.math cimport fabs
 
 from optcore.kernels.platform cimport prefetch
-from optcore.kernels.sums cimport BLOCK, LANES, pairwise
+from optcore.kernels.sums cimport SUM_BLOCK, LANES, pairwise
 from optcore.kernels.team cimport Part, share
 
 cdef enum:
@@ -44,12 +45,12 @@ cdef struct Work:
     Operation operation
     bint narrow                         # float32
     Py_ssize_t n                        # elements of a vector
-    Py_ssize_t blocks                   # of BLOCK elements; for RANK_TWO the rows
+    Py_ssize_t blocks                   # of SUM_BLOCK elements; for RANK_TWO the rows
     Py_ssize_t count                    # rows
     void* v[MAX_VECTORS]                # the operation's vectors, those written first
     void** rows
     const double* weights               # one for each row
-    double step                         # for PAIR the share of g_new in y
+    double step                         # for PAIR the factor of g_new in y
     double scale                        # for PAIR that of g
     double* sums                        # `blocks` numbers for each sum
 
@@ -153,7 +154,7 @@ cdef inline double four(double acc, double wa, double a, double wb, double b, do
     return (((acc + wa * a) + wb * b) + wc * c) + we * e
 
 
-cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t count, Py_ssize_t first,
+cdef inline void add_rows(double* acc, real_t** rows, const double* w, Py_ssize_t count, Py_ssize_t first,
                         Py_ssize_t n) noexcept nogil:
     """acc += w[0] rows[0] + w[1] rows[1] ... in this order, four rows to a pass over acc."""
     cdef Py_ssize_t i, j, k = 0
@@ -171,10 +172,10 @@ cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t 
         wa, wb, wc, we = w[k], w[k + 1], w[k + 2], w[k + 3]
         i = 0
         while i < whole:
-            ask_for(a + i + BLOCK)
-            ask_for(b + i + BLOCK)
-            ask_for(c + i + BLOCK)
-            ask_for(e + i + BLOCK)
+            ask_for(a + i + SUM_BLOCK)
+            ask_for(b + i + SUM_BLOCK)
+            ask_for(c + i + SUM_BLOCK)
+            ask_for(e + i + SUM_BLOCK)
             for j in range(i, i + LANES):
                 acc[j] = four(acc[j], wa, a[j], wb, b[j], wc, c[j], we, e[j])
             i += LANES
@@ -191,13 +192,13 @@ cdef inline void gather(double* acc, real_t** rows, const double* w, Py_ssize_t 
 
 cdef inline void combine(Work* work, real_t* out, real_t* d, const real_t* x, const real_t* g, Py_ssize_t block,
                          Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    cdef double[BLOCK] acc
-    cdef double[BLOCK] wide_g
+    cdef double[SUM_BLOCK] acc
+    cdef double[SUM_BLOCK] wide_g
     cdef Py_ssize_t i
     for i in range(n):
         wide_g[i] = g[i]
         acc[i] = work.scale * wide_g[i]
-    gather(acc, <real_t**> work.rows, work.weights, work.count, first, n)
+    add_rows(acc, <real_t**> work.rows, work.weights, work.count, first, n)
     for i in range(n):
         d[i] = <real_t> acc[i]
         acc[i] = <real_t> acc[i]
@@ -207,8 +208,8 @@ cdef inline void combine(Work* work, real_t* out, real_t* d, const real_t* x, co
 
 cdef inline void pair(Work* work, real_t* s, real_t* y, real_t* g, const real_t* x_new, const real_t* x,
                       const real_t* g_new, Py_ssize_t block, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
-    cdef double[BLOCK] wide_y            # float64 once, not once for each row
-    cdef double[BLOCK] wide_g
+    cdef double[SUM_BLOCK] wide_y            # float64 once, not once for each row
+    cdef double[SUM_BLOCK] wide_g
     cdef Py_ssize_t i, k
     cdef double* to = work.sums + block
     for i in range(n):
@@ -220,7 +221,7 @@ cdef inline void pair(Work* work, real_t* s, real_t* y, real_t* g, const real_t*
         wide_g[i] = g_new[i]
         g[i] = g_new[i]
     for k in range(work.count):
-        two_dots((<const real_t*> work.rows[k]) + first, wide_y, wide_g, n, BLOCK, to, to + work.blocks)
+        two_dots((<const real_t*> work.rows[k]) + first, wide_y, wide_g, n, SUM_BLOCK, to, to + work.blocks)
         to += 2 * work.blocks
     two_dots(s, wide_y, wide_g, n, 0, to, to + work.blocks)
     to += 2 * work.blocks
@@ -241,7 +242,7 @@ cdef inline void row_of_rank_two(Work* work, Py_ssize_t i) noexcept nogil:
     cdef double si = s[i], wi = w[i]
     cdef Py_ssize_t first = 0, k = 0, j, n
     while first < work.n:
-        n = min(<Py_ssize_t> BLOCK, work.n - first)
+        n = min(<Py_ssize_t> SUM_BLOCK, work.n - first)
         for j in range(first, first + n):
             h[j] = h[j] + (si * w[j] + wi * s[j])
         ha[k] = dot(h + first, a + first, n)
@@ -254,8 +255,8 @@ cdef inline void row_of_rank_two(Work* work, Py_ssize_t i) noexcept nogil:
 
 cdef inline void one_block(Work* work, real_t blank, Py_ssize_t block) noexcept nogil:
     """blank only carries a type."""
-    cdef Py_ssize_t first = block * BLOCK
-    cdef Py_ssize_t n = min(<Py_ssize_t> BLOCK, work.n - first)
+    cdef Py_ssize_t first = block * SUM_BLOCK
+    cdef Py_ssize_t n = min(<Py_ssize_t> SUM_BLOCK, work.n - first)
     cdef real_t* v[MAX_VECTORS]
     cdef int k
     for k in range(MAX_VECTORS):

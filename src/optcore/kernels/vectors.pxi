@@ -1,5 +1,7 @@
-# The minimizers' vector operations as entry points. A part of _kernels.pyx, which includes it; what they compute is
-# said in minimizers/reference.py, which has the same functions.
+# The minimizers' vector operations as entry points. A part of _kernels.pyx, which includes it.
+#
+# Owns the check of their buffers, and the sums over blocks; never a loop over elements (vectors.pxd). What they compute
+# is said in minimizers/reference.py, which has the same functions.
 
 cdef Pace vector_paces[<int> OPERATIONS][<int> SIZES]
 
@@ -28,7 +30,7 @@ cdef class _Vectors:
                 self.rows[k - len(vectors)] = self.held[k].buf
         self.work.narrow = self.held[0].itemsize == 4
         self.work.n = self.held[count - 1].len // self.held[0].itemsize
-        self.work.blocks = self.work.n if operation == RANK_TWO else (self.work.n + BLOCK - 1) // BLOCK
+        self.work.blocks = self.work.n if operation == RANK_TWO else (self.work.n + SUM_BLOCK - 1) // SUM_BLOCK
         self.work.count = len(rows)
         self.work.rows = self.rows
         self.sums = <double*> PyMem_Calloc(self.work.blocks * sums + 1, sizeof(double))
@@ -119,7 +121,7 @@ def vector_pair(x_new, x, g_new, g, s, y, list rows, int num_threads=0, double n
 
 def vector_rank_two(h, s, w, a, b, ha, hb, int num_threads=0):
     cdef _Vectors v = _Vectors(RANK_TWO, (h, ha, hb, s, w, a, b), 3, [], 0)
-    if v.held[0].ndim != 2 or v.held[0].itemsize != 8 or v.work.n > MAX_ROW_BLOCKS * BLOCK:
+    if v.held[0].ndim != 2 or v.held[0].itemsize != 8 or v.work.n > MAX_ROW_BLOCKS * SUM_BLOCK:
         raise ValueError("a square matrix of float64 is needed")
     if v.held[0].shape[0] != v.work.n or v.held[0].shape[1] != v.work.n:
         raise ValueError("the matrix and the vectors differ in size")
