@@ -171,7 +171,7 @@ def test_a_refused_step_changes_nothing(family, extras):
                 refuse_by(opt, key, grads, opt.step, grads, **{key: bad})
         state = [a for a in opt.state[0].values() if isinstance(a, np.ndarray)]
         mine = opt._layout.params[0]
-        for bad in (grads[0][:-1], grads[0].astype(np.float64), np.zeros(5000, np.uint8), *state, mine):
+        for bad in (grads[0][:-1], grads[0].astype(np.int64), np.zeros(5000, np.uint8), *state, mine):
             refuse_by(opt, "grads[0]", [bad], opt.step, [bad, grads[1]])
             refuse_by(opt, "grads[1]", [bad], opt.step, [grads[0], bad])
         for each in (opt, twin):

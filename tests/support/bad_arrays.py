@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from optcore.formats import playing
 from optcore.rules.settings import FRACTION, GROWING, NONNEGATIVE, SHRINKING
 from tests.support.arrays import backwards, misaligned, read_only, strided
 from tests.support.foreign import BfloatByDLPack, OnlyDLPack
@@ -33,9 +34,17 @@ class OnCuda(Elsewhere):
         return 2, 0
 
 
+def others(role):
+    """Floating-point numbers that the table of formats does not let play a role."""
+    known = [form for form in ("float16", "float32", "float64") if form not in playing(role)]
+    return {form: lambda a, form=form: a.astype(form) for form in known} | {
+        f"{form} by DLPack": lambda a, form=form: OnlyDLPack(a.astype(form)) for form in known}
+
+
 # For a gradient and for what is updated. Each makes a bad array from a good one.
 BAD = {
-    "float64": lambda a: a.astype(np.float64),
+    "longdouble": lambda a: a.astype(np.longdouble),
+    "int64": lambda a: a.astype(np.int64),
     "int16": lambda a: a.astype(np.int16),
     "int8": lambda a: np.zeros(a.shape, np.int8),
     "uint8": lambda a: np.zeros(a.shape, np.uint8),
@@ -43,7 +52,7 @@ BAD = {
     "big-endian": lambda a: a.astype(">f4"),
     "bytes": lambda a: a.tobytes(),
     "a record": lambda a: a.view([("x", np.float32)]),
-    "float64 by DLPack": lambda a: OnlyDLPack(a.astype(np.float64)),
+    "int64 by DLPack": lambda a: OnlyDLPack(a.astype(np.int64)),
     "bfloat16 by DLPack": BfloatByDLPack,
     "withheld": Withheld,
     "dlpack on cuda": OnCuda,
@@ -62,7 +71,7 @@ BAD_SHAPE = {
     "empty": lambda a: np.ones((0, a.shape[1]), np.float32),
 }
 BAD_TARGET = {
-    "float16": lambda a: a.astype(np.float16),
+    **others("parameter"),
     "strided": strided,
     "transposed": lambda a: np.asfortranarray(a),
     "negative strides": backwards,

@@ -1,4 +1,4 @@
-"""Which class and settings mean a rule, as the families' rows say. Imports no test framework: benchmarks ask here too."""
+"""Which class and settings mean a rule, as the families' rows say. Imports no test framework: benchmarks ask too."""
 from __future__ import annotations
 
 import optcore as oc

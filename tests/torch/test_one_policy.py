@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 import optcore as oc
 import optcore.torch as ot
+from optcore.formats import FORMATS, playing
 from optcore.rules import FAMILIES
 
 SIZES = (0, 1, 7, 16, 17, 300, 4096, 5000)
-NUMPY = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16), "float16": np.dtype(np.float16)}
+NUMPY = {form: np.dtype(ml_dtypes.bfloat16 if form == "bfloat16" else FORMATS[form].dtype) for form in FORMATS}
 # Above 0, of any magnitude that leaves a step finite, and no rounder than they come.
 factors = st.floats(1e-3, 1e3, exclude_min=True).map(lambda x: x * 1.0000001)
 
@@ -26,10 +27,10 @@ def calls(draw):
         flags["momentum"] = 0.9 if flags.get("nesterov") else draw(st.sampled_from([0.0, 0.9]))
     if "weight_decay" in family.settings:
         flags["weight_decay"] = draw(st.sampled_from([0.0, 0.013]))
-    parameter = draw(st.sampled_from(["float32", "bfloat16"]))
+    parameter = draw(st.sampled_from(playing("parameter")))
     return {
         "family": family, "settings": flags, "sizes": draw(st.lists(st.sampled_from(SIZES), min_size=1, max_size=4)),
-        "parameter": parameter, "gradient": draw(st.sampled_from(["float32", "bfloat16", "float16"])),
+        "parameter": parameter, "gradient": draw(st.sampled_from(playing("gradient"))),
         "extras": {
             "state_dtype": draw(st.sampled_from(["float32", "bfloat16", "int8"])), "seed": draw(st.integers(0, 2**40)),
             "nonfinite": draw(st.sampled_from(["propagate", "skip"])),
@@ -68,11 +69,11 @@ def test_numpy_and_torch_give_the_same_bits_for_the_same_call(call):
     ours = getattr(oc, call["family"].name)(arrays, **call["settings"], **call["extras"])
     theirs = getattr(ot, call["family"].name)(tensors, **call["settings"], **call["extras"], **call["ask"])
     for t in range(3):
-        grads = [rng.standard_normal(n).astype(np.float32).astype(NUMPY[call["gradient"]]) for n in call["sizes"]]
+        grads = [rng.standard_normal(n).astype(NUMPY[call["gradient"]]) for n in call["sizes"]]
         if call["broken"] is not None and t == 1 and grads[-1].size:
             grads[-1][grads[-1].size // 2] = call["broken"]
         for p, g in zip(tensors, grads, strict=True):
-            p.grad = torch.from_numpy(g.astype(np.float32)).to(getattr(torch, call["gradient"]))
+            p.grad = torch.from_numpy(g.astype(np.float64)).to(getattr(torch, call["gradient"]))     # exact, twice
         if t == 1 and call["missing"] < len(grads) - 1:
             grads[call["missing"]] = tensors[call["missing"]].grad = None
         if call["grad_scale"] is not None:
