@@ -79,6 +79,7 @@ FORMATS: dict[str, Format] = {f.name: f for f in (
            lambda values, noise, nonnegative: to_bfloat16(values, noise), 16, nearest_bfloat16, also=("bfloat16",)),
     Format("float16", np.float16, ("gradient", "copy"), _plain, nearest=to_float16),
     Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK),
+    Format("float64", np.float64, ("gradient",), _plain),
 )}
 _BY_DTYPE = {name: f for f in FORMATS.values() for name in (np.dtype(f.dtype).name, *f.also)}
 

@@ -87,6 +87,14 @@ cdef inline Py_ssize_t bytes_of(const Format* f, Py_ssize_t n) noexcept nogil:
     return n * f.bytes if f.block == 1 else blocks_in(f, n) * (f.block * f.bytes + 1)
 
 
+cdef inline void decode_float64(const void* stored, const uint8_t* exponents, float* to, Py_ssize_t n,
+                                bint nonnegative) noexcept nogil:
+    cdef const double* x = <const double*> stored
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i] = <float> x[i]            # rounded once, to nearest
+
+
 cdef inline int row(Format f) except -1:
     """Append a row that has what its roles need."""
     cdef int k = 0, needs = 0
@@ -121,4 +129,5 @@ cdef inline int fill_formats() except -1:
                decode_float16, NULL, nearest_float16, NULL, NULL))
     row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8,     # codes; packed in words of 4 bytes
                decode_blocks, encode_blocks, NULL, NULL, NULL))
+    row(Format("float64", c"d", IEEE, 8, 8, 1, GRADIENT, AROUND, decode_float64, NULL, NULL, NULL, NULL))
     return 0
