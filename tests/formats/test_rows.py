@@ -1,5 +1,5 @@
-"""The two tables of storage formats say the same: kernels/formats.pxd by way of formats(), and optcore.formats; and what
-a row says is so."""
+"""The two tables of storage formats say the same, kernels/formats.pxd by way of formats() and optcore.formats; and
+what a row says is so."""
 from __future__ import annotations
 
 import numpy as np

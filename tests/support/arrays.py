@@ -8,8 +8,9 @@ from optcore.formats import block8
 
 def placed(values, offset):
     """A copy of `values` that begins `offset` elements past the start of a cache line."""
-    raw = np.zeros(values.nbytes + 128, np.uint8)
-    first = -raw.ctypes.data % 64 + 4 * offset
+    head = max(4, values.itemsize) * offset
+    raw = np.zeros(head + values.nbytes + 64, np.uint8)
+    first = -raw.ctypes.data % 64 + head
     a = raw[first:first + values.nbytes].view(values.dtype)
     a[...] = values.ravel()
     return a.reshape(values.shape)
