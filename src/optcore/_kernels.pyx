@@ -21,7 +21,7 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
 from optcore.kernels.buffers cimport Interval, acquire, acquire_float32, by_address, disjoint, fits, same_shape
-from optcore.kernels.dlpack cimport Exchange, borrow, exchange_of, same_layout
+from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend, same_layout
 from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER,
                                       STATE, Format, blocks_in, fill_formats)

@@ -7,7 +7,6 @@
 from cpython.object cimport PyObject_TypeCheck, PyTypeObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from optcore.kernels.buffers cimport aligned
 from optcore.kernels.formats cimport FORMATS, Format
@@ -49,35 +48,33 @@ cdef inline Exchange* exchange_of(object kind) except NULL:
     return table
 
 
-cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer* b, int roles,
-                        const Format** format) noexcept:
-    """Describe x, memory of the CPU in a format that may play one of these roles, in b; False if it is not such.
-
-    b has no owner, so releasing it does nothing. Its shape and strides (in elements) belong to x.
-    """
-    cdef DLTensor t
-    cdef Py_ssize_t n = 1
-    cdef const Format* f = FORMATS
-    cdef int k
-    memset(b, 0, sizeof(Py_buffer))
+cdef inline bint lend(const Exchange* table, object kind, object x, DLTensor* t) noexcept:
+    """Whether x is a tensor of this kind in memory of the CPU, which is described in t."""
     if not PyObject_TypeCheck(x, <PyTypeObject*> kind):
         return False
     try:
-        table.borrow(<void*> x, &t)
+        table.borrow(<void*> x, t)
     except Exception:
         return False
-    if t.device != CPU or t.lanes != 1:
-        return False
-    while not (f.code == t.code and 8 * f.bytes == t.bits and f.roles & roles):
-        if f.name == NULL:
-            return False
-        f += 1
+    return t.device == CPU and t.lanes == 1
+
+
+cdef inline bint has_format(const DLTensor* t, const Format* f) noexcept:
+    return f.code == t.code and 8 * f.bytes == t.bits
+
+
+cdef inline bint describe(const DLTensor* t, const Format* f, Py_buffer* b) noexcept:
+    """Describe a tensor of format f as a buffer; False if it cannot be taken as it stands.
+
+    b gets no owner, so where its memory was zero before, releasing it does nothing. Its shape and strides (in elements)
+    belong to the tensor.
+    """
+    cdef Py_ssize_t n = 1
+    cdef int k
     if f.block > 1 and not (t.ndim == 1 and (t.shape[0] < 2 or t.strides[0] == 1)):
         return False
     for k in range(t.ndim):
         n *= t.shape[k]
-    format[0] = f
-    b.format = <char*> f.name           # not a character of the buffer protocol: no code but ours meets this buffer
     b.buf = <char*> t.data + t.byte_offset
     b.itemsize = f.bytes
     b.len = n * f.bytes
@@ -85,6 +82,21 @@ cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer*
     b.shape = <Py_ssize_t*> t.shape
     b.strides = <Py_ssize_t*> t.strides
     return n == 0 or t.data != NULL and aligned(b.buf, f)
+
+
+cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer* b, int roles,
+                        const Format** format) noexcept:
+    """Describe x, memory of the CPU in a format that may play one of these roles, in b; False if it is not such."""
+    cdef DLTensor t
+    cdef const Format* f = FORMATS
+    if not lend(table, kind, x, &t):
+        return False
+    while not (has_format(&t, f) and f.roles & roles):
+        if f.name == NULL:
+            return False
+        f += 1
+    format[0] = f
+    return describe(&t, f, b)
 
 
 cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b) noexcept:
