@@ -8,6 +8,7 @@ __all__ = [
     "sgd", "momentum", "nesterov", "nesterov_classical", "lookahead", "accumulate", "adagrad", "rmsprop",
     "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum", "adam", "adam_amsgrad", "adamw",
     "adamw_amsgrad", "lion", "adadelta", "adamax", "nadam", "nadamw", "radam", "radamw", "rprop", "asgd", "ademamix",
+    "signsgd", "signum",
 ]
 
 def sgd(
@@ -189,4 +190,18 @@ def ademamix(
     num_threads: int | None = None, seed: int = 0, offset: int = 0, rounding: str = 'stochastic',
     clip_value: float | None = None, compensation: Any | None = None, copy: Any | None = None,
     average: Any | None = None, average_weight: float = 0.0,
+) -> None: ...
+
+def signsgd(
+    p: Any, g: Any, *, step: int, lr: _Number = 0.001, weight_decay: _Number = 0.0, maximize: bool = False,
+    num_threads: int | None = None, seed: int = 0, offset: int = 0, rounding: str = 'stochastic',
+    clip_value: float | None = None, compensation: Any | None = None, copy: Any | None = None,
+    average: Any | None = None, average_weight: float = 0.0,
+) -> None: ...
+
+def signum(
+    p: Any, g: Any, m: Any, *, step: int, lr: _Number = 0.001, momentum: _Number = 0.9, weight_decay: _Number = 0.0,
+    maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
+    rounding: str = 'stochastic', clip_value: float | None = None, compensation: Any | None = None,
+    copy: Any | None = None, average: Any | None = None, average_weight: float = 0.0,
 ) -> None: ...

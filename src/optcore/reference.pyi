@@ -10,6 +10,7 @@ __all__ = [
     "sgd", "momentum", "nesterov", "nesterov_classical", "lookahead", "accumulate", "adagrad", "rmsprop",
     "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum", "adam", "adam_amsgrad", "adamw",
     "adamw_amsgrad", "lion", "adadelta", "adamax", "nadam", "nadamw", "radam", "radamw", "rprop", "asgd", "ademamix",
+    "signsgd", "signum",
 ]
 
 def sgd(
@@ -213,4 +214,19 @@ def ademamix(
     maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
     rounding: str = 'stochastic', clip_value: float | None = None, compensation: NDArray[Any] | None = None,
     copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None, average_weight: float = 0.0,
+) -> None: ...
+
+def signsgd(
+    p: NDArray[Any], g: NDArray[Any], *, step: int, lr: _Number = 0.001, weight_decay: _Number = 0.0,
+    maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
+    rounding: str = 'stochastic', clip_value: float | None = None, compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None, average_weight: float = 0.0,
+) -> None: ...
+
+def signum(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], *, step: int, lr: _Number = 0.001, momentum: _Number = 0.9,
+    weight_decay: _Number = 0.0, maximize: bool = False, num_threads: int | None = None, seed: int = 0,
+    offset: int = 0, rounding: str = 'stochastic', clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None, copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...

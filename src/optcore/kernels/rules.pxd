@@ -96,6 +96,14 @@ ctypedef struct Lion:
     float beta2_c
     float lr
 
+ctypedef struct SignSGD:
+    float lr
+
+ctypedef struct Signum:
+    float beta
+    float beta_c
+    float lr
+
 ctypedef struct Adadelta:
     float rho
     float rho_c
@@ -169,6 +177,8 @@ ctypedef fused rule_t:
     Rprop
     ASGD
     AdEMAMix
+    SignSGD
+    Signum
 
 
 cdef struct Traits:
@@ -207,6 +217,8 @@ cdef inline Traits traits(const rule_t* r) noexcept nogil:
     elif rule_t is Rprop:                         return Traits(2, 0b010)
     elif rule_t is ASGD:                          return Traits(1, 0b000)
     elif rule_t is AdEMAMix:                      return Traits(3, 0b100)
+    elif rule_t is SignSGD:                       return Traits(0, 0b000)
+    elif rule_t is Signum:                        return Traits(1, 0b000)
     else:
         return Traits(rule_without_a_line_in_traits(r), 0)
 
@@ -271,6 +283,15 @@ cdef inline void update(const rule_t* r, float* p, float g, float* a, float* b, 
         d = 1 if d > 0 else (-1 if d < 0 else d)        # the sign; of 0 it is 0, of NaN NaN
         p[0] = p[0] - r.lr * d
         a[0] = r.beta2 * a[0] + r.beta2_c * g
+
+    elif rule_t is SignSGD:
+        d = 1 if g > 0 else (-1 if g < 0 else g)        # as Lion's
+        p[0] = p[0] - r.lr * d
+
+    elif rule_t is Signum:
+        a[0] = r.beta * a[0] + r.beta_c * g
+        d = 1 if a[0] > 0 else (-1 if a[0] < 0 else a[0])
+        p[0] = p[0] - r.lr * d
 
     elif rule_t is Adadelta:
         a[0] = r.rho * a[0] + r.rho_c * (g * g)
@@ -347,4 +368,6 @@ cdef inline int enlist_rules(Registry* to, dict known) except -1:
     enlist(to, known, <const Rprop*> NULL, "Rprop")
     enlist(to, known, <const ASGD*> NULL, "ASGD")
     enlist(to, known, <const AdEMAMix*> NULL, "AdEMAMix")
+    enlist(to, known, <const SignSGD*> NULL, "SignSGD")
+    enlist(to, known, <const Signum*> NULL, "Signum")
     return check_complete(to)

@@ -10,7 +10,7 @@ _Number: TypeAlias = float | Callable[[int], float]       # a setting as it is, 
 
 __all__ = [
     "Optimizer", "SGD", "NesterovClassical", "Adagrad", "RMSprop", "Adam", "Lion", "AdamW", "Adadelta", "Adamax",
-    "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix",
+    "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "SignSGD",
 ]
 
 class Optimizer:
@@ -142,4 +142,11 @@ class AdEMAMix(Optimizer):
         alpha: _Number = 5.0, t_alpha: _Number = 0.0, t_beta3: _Number = 0.0, eps: _Number = 1e-08,
         weight_decay: _Number = 0.01, maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32',
         seed: int = 0, nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+    ) -> None: ...
+
+class SignSGD(Optimizer):
+    def __init__(
+        self, params: Any, lr: _Number = 0.001, momentum: _Number = 0.0, weight_decay: _Number = 0.0,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0,
+        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...

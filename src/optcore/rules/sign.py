@@ -11,6 +11,7 @@ from optcore.rules.settings import (
     BETA1,
     BETA2,
     DECOUPLED,
+    FRACTION,
     GROWING,
     LR,
     NONNEGATIVE,
@@ -22,6 +23,7 @@ from optcore.rules.settings import (
 CHEN = "X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023"
 RIEDMILLER = ("M. Riedmiller and H. Braun, A direct adaptive method for faster backpropagation learning, ICNN 1993; "
               "p stays where g turns: C. Igel and M. Huesken, Improving the Rprop learning algorithm, 2000 (iRprop-)")
+BERNSTEIN = "J. Bernstein et al., signSGD: compressed optimisation for non-convex problems, ICML 2018"
 
 # ------------------------------------------------------------------------------------------- formulas
 
@@ -39,6 +41,15 @@ def Rprop(p, g, prev, s, *, etaminus, etaplus, least, most):
     s = pick(s > most, most, s)
     g = pick(d < 0, 0.0, g)
     return pick(g > 0, p - s, pick(g < 0, p + s, p)), g, s
+
+
+def SignSGD(p, g, *, lr):
+    return (p - lr * elementwise.sign(g),)
+
+
+def Signum(p, g, m, *, beta, beta_c, lr):
+    m = beta * m + beta_c * g
+    return p - lr * elementwise.sign(m), m
 
 
 # ------------------------------------------------------------------------------------------- scalars of a step
@@ -71,8 +82,18 @@ RULES = (
          ("s <- etaplus s where g h > 0, etaminus s where g h < 0; kept from step_size_min to step_size_max",
           "h <- g, but 0 where g h < 0", "p <- p - s sign(h)        (the sign of a NaN is 0, as in torch)"),
          RIEDMILLER),
+    Rule("signsgd", SignSGD, (), (LR,), lambda step, lr: (lr,),
+         "SignSGD: the gradient's sign alone, with decoupled weight decay", (_DECAYED, "p <- p - lr sign(g)"),
+         BERNSTEIN, decay=_NO_DECAY, decoupled=True),
+    # A mean of gradients (1 - mu), as the paper has it, and so torch's exp_avg; its momentum_buffer is a sum.
+    Rule("signum", Signum, (State("exp_avg", "m"),),
+         (LR, Setting("momentum", 0.9, FRACTION, "how much of the mean of the gradients is kept (mu)")),
+         lambda step, lr, momentum: (momentum, 1.0 - momentum, lr),
+         "Signum: the sign of the mean of recent gradients, with decoupled weight decay",
+         (_DECAYED, "m <- mu m + (1 - mu) g", "p <- p - lr sign(m)"), BERNSTEIN,
+         decay=_NO_DECAY, decoupled=True),
 )
-_LION, _RPROP = RULES
+_LION, _RPROP, _SIGNSGD, _SIGNUM = RULES
 
 FAMILIES = (
     Family(
@@ -99,4 +120,22 @@ FAMILIES = (
         fails=("Mini-batches: the sign of a noisy gradient turns often, and all step sizes shrink to the smallest.",
                "It has no weight decay, and lr is read once: later changes do nothing, and a function of the step is "
                "refused.")),
+    Family(
+        "SignSGD", {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0, "maximize": False},
+        (Choice(_SIGNSGD), Choice(_SIGNUM, {"momentum": 0.9})),
+        "SignSGD: the gradient's sign alone, or with momentum (Signum) the sign of the mean of recent gradients",
+        "The default lr is that of versions for PyTorch; Signum in MXNet, by its authors, has lr=0.01 and "
+        "momentum=0.9. The mean is the state `exp_avg`, as Adam's: SGD's `momentum_buffer` is a sum.",
+        # Every step has this length in every coordinate.
+        races={"SignSGD": Race("stride", 0.5), "Signum": Race("stride", 0.5, {"momentum": 0.9})},
+        use=("Training across machines that send one bit a coordinate and take the majority, for which it was made.",
+             "Memory is short and gradients are of very different scales: no state without momentum, one array with "
+             "it.",
+             "As a baseline for Lion and Adam: Lion is Signum with a faster mean for the step than the one it keeps, "
+             "Adam with beta1 = beta2 = 0 and eps = 0 is SignSGD."),
+        fails=("With SGD's lr: every coordinate moves by lr each step, decay apart, whatever the gradient.",
+               "Small batches without momentum: the sign of noise is as long as the sign of a gradient, and where the "
+               "noise is skewed its usual sign may be against the mean: there are convex problems on which it goes "
+               "the wrong way (Karimireddy et al. 2019).",
+               "Near a minimum with constant lr: it steps back and forth by lr. It needs a schedule that goes to 0.")),
 )

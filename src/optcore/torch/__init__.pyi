@@ -13,7 +13,7 @@ _Number: TypeAlias = float | Callable[[int], float]       # a setting as it is, 
 
 __all__ = [
     "LBFGS", "FusedOptimizer", "step_in_backward", "SGD", "NesterovClassical", "Adagrad", "RMSprop", "Adam", "Lion",
-    "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix",
+    "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "SignSGD",
 ]
 
 class SGD(FusedOptimizer, torch.optim.SGD):
@@ -153,6 +153,16 @@ class AdEMAMix(TabledOptimizer):
         self, params: Any, lr: Any = 0.001, betas: Any = (0.9, 0.999, 0.9999), alpha: Any = 5.0, t_alpha: Any = 0.0,
         t_beta3: Any = 0.0, eps: Any = 1e-08, weight_decay: Any = 0.01, maximize: Any = False, *, foreach: Any = None,
         capturable: Any = False, differentiable: Any = False, fused: Any = None,
+        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, nonfinite: str = 'propagate',
+        max_norm: float | None = None, clip_value: float | None = None, rounding: str = 'stochastic',
+        average: _Number | None = None, zero_grads: bool = False, undoable: bool = False,
+        num_threads: int | None = None,
+    ) -> None: ...
+
+class SignSGD(TabledOptimizer):
+    def __init__(
+        self, params: Any, lr: Any = 0.001, momentum: Any = 0.0, weight_decay: Any = 0.0, maximize: Any = False, *,
+        foreach: Any = None, capturable: Any = False, differentiable: Any = False, fused: Any = None,
         state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, nonfinite: str = 'propagate',
         max_norm: float | None = None, clip_value: float | None = None, rounding: str = 'stochastic',
         average: _Number | None = None, zero_grads: bool = False, undoable: bool = False,
