@@ -16,7 +16,7 @@ from optcore.rules.settings import explain, whole
 from optcore.step import arrays as _arrays
 from optcore.step import threads as _threads
 from optcore.step.options import CLASS, PLAIN, STEP, Ask, asked, check, options
-from optcore.step.policy import Policy, calls, weight
+from optcore.step.policy import Policy, weight
 from optcore.step.signatures import paragraphs
 from optcore.step.state import StateFormats
 
@@ -105,10 +105,9 @@ class Optimizer(Saved, Policy):
             layout.prepare(meaning)
         elif ask.zero_grads and len(layout.shares) > 1:
             flat = layout.converted(flat, True)         # no share sees whether another one's gradient overlaps its own
-        found = calls(layout, meant, flat, self._average)
-        if not self._attempt(layout, found, flat, ask, threads, self._seed):
+        if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
             flat = layout.converted(flat, ask.zero_grads)
-            if not self._attempt(layout, found, flat, ask, threads, self._seed):
+            if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
                 raise AssertionError("the kernels refused gradients that passed every check")
 
     def _clear(self, grads: list[Any]) -> None:

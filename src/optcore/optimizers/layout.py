@@ -39,10 +39,6 @@ class Layout(Tensors):
         self.shares: list[Elementwise] = []
         self.meaning: list[str] | None = None           # the rule of each group, as the shares know it
 
-    @property
-    def careful(self) -> bool:
-        return bool(self.fresh)                         # what begins is seen from outside: nothing may be refused then
-
     # -------------------------------------------------------------------------------------------- parameters
 
     def add(self, params: Any) -> list[Array]:
@@ -157,6 +153,7 @@ class Layout(Tensors):
                     state[key][...] = state["master"] if key == "average" and "master" in state else decode(p)
                 if key in self.fill:
                     self.fresh.add(i)
+                    self.careful = True                 # what begins is seen from outside: nothing may be refused then
         master = state.get("master")
         return (p if master is None else master, *(state[key] for key in rule.keys), state.get("compensation"),
                 None if master is None else p, state.get("average"))
@@ -180,17 +177,16 @@ class Layout(Tensors):
 
     # -------------------------------------------------------------------------------------------- around a step
 
-    def before(self, grads: list[Any]) -> None:
+    def begin(self, grads: list[Any]) -> None:
         """Let state that begins at a setting take its value at the tensor's first step (Rprop's lr), not the value that
         the setting had when the array was made."""
-        if not self.fresh:
-            return
         groups = [group for group in self.groups for _ in group["params"]]
         for i in [i for i in self.fresh if grads[i] is not None]:
             for key, setting in self.fill.items():
                 form = self.form(key, self.params[i]) or "float32"
                 self.state[i][key][...] = _arrays.allocate(self.params[i], groups[i][setting], form)
             self.fresh.remove(i)
+        self.careful = bool(self.fresh)
 
     def copy(self, last: Copies | None) -> Copies:
         self.settle()
@@ -212,7 +208,8 @@ class Layout(Tensors):
 
     def take_over(self, state: list[dict[str, Array]], steps: list[int], fresh: set[int]) -> None:
         """Let this be the state; the shares are laid out anew at the next step."""
-        self.state, self.steps, self.fresh, self.shares, self.meaning = state, steps, fresh, [], None
+        self.state, self.steps, self.fresh, self.careful = state, steps, fresh, bool(fresh)
+        self.shares, self.meaning = [], None
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()                                   # plans hold addresses; they are laid out again at the next step

@@ -21,7 +21,7 @@ from typing import Any
 
 from optcore.rules.settings import number
 from optcore.step.options import AVERAGE, Ask
-from optcore.step.share import Call, Meant, Share, scaled
+from optcore.step.share import Meant, Share, scaled
 
 
 class Tensors:
@@ -29,40 +29,31 @@ class Tensors:
 
     shares: Sequence[Share]
     among: Sequence[Hashable] | None = None     # for each tensor, which processes have parts of it; None: nobody else
-
-    @property
-    def careful(self) -> bool:
-        """Whether every gradient must be known to be usable before anything is done."""
-        return False
+    careful = False             # whether every gradient must be known to be usable before anything is done
 
     def sum_over(self, total: float, among: Hashable) -> float:
-        """The sum of a number over the processes that `among` names, the same bits in each of them."""
+        """The sum of a number over the processes that `among` names (None: this one), the same bits in each of them."""
         return total
 
     def copy(self, last: Any) -> Any:
         """Copies of all that a step writes, with the counts of steps; `last`, from before, may be written over."""
         raise NotImplementedError
 
-    def before(self, grads: list[Any]) -> None:
-        """Called when nothing will be refused any more, before the first change."""
-
-    def after(self, grads: list[Any], stepped: int, cleared: bool) -> None:
-        """Called after the last walk. stepped: how many tensors took part; cleared: the gradients were set to zero."""
+    def begin(self, grads: list[Any]) -> None:
+        """Where it is `careful`: called when nothing will be refused any more, before the first change."""
 
 
 def squares(tensors: Tensors, grads: list[Any], threads: int) -> float | None:
     """The sum of squares of all gradients, of every process's part; None if one is not usable as it stands."""
-    cuts: dict[Hashable, float] = {}
-    for among in dict.fromkeys(tensors.among) if tensors.among else (None,):
-        some = grads if not tensors.among else [
+    totals: dict[Hashable, float] = {}
+    for among in dict.fromkeys(tensors.among or [None]):
+        some = grads if tensors.among is None else [
             g if x == among else None for g, x in zip(grads, tensors.among, strict=True)]
         sums = [share.squares(some, threads) for share in tensors.shares]
         if None in sums:
             return None                             # before any process waits for the others
-        cuts[among] = math.fsum(x for x in sums if x is not None)
-    if len(cuts) == 1 and not tensors.among:
-        return cuts[None]
-    return math.fsum(tensors.sum_over(total, among) for among, total in cuts.items())
+        totals[among] = math.fsum(x for x in sums if x is not None)
+    return math.fsum(tensors.sum_over(total, among) for among, total in totals.items())
 
 
 class Policy:
@@ -87,50 +78,55 @@ class Policy:
         """Take back what `Tensors.copy` has copied."""
         raise NotImplementedError
 
-    def _attempt(self, tensors: Tensors, calls: list[tuple[Share, Call]], grads: list[Any], ask: Ask, threads: int,
-                 seed: int, given: list[Any] | None = None) -> bool:
-        """Make the step with gradients that may be usable, as asked. True if it was made or skipped; False, with
-        nothing changed, if a gradient is not usable as it stands. given: the gradients as the caller has them, where
-        `grads` are conversions of them."""
-        careful = len(calls) > 1 or ask.undoable or ask.zero_grads and self.nonfinite == "skip" or tensors.careful
-        if careful and not all(share.usable(grads, ask.zero_grads) for share, _ in calls):
-            return False
-        zero_grads = ask.zero_grads and len(calls) == 1     # what one walk clears, the next one may have to read
-        scale, factor = ask.grad_scale, 1.0
-        if ask.max_norm is not None or self.nonfinite != "propagate":
+    def _attempt(self, tensors: Tensors, meant: Meant, grads: list[Any], ask: Ask, threads: int, seed: int,
+                 average: Any, given: list[Any] | None = None) -> int:
+        """Make the step with gradients that may be usable, as asked. Returns how many tensors took part, 0 if the step
+        is skipped; -1, with nothing changed, if a gradient is not usable as it stands. given: the gradients as the
+        caller has them, where `grads` are conversions of them."""
+        _, max_norm, clip_value, scale, clear, undoable = ask
+        # Schedules are asked here, so that what they raise comes before any change.
+        calls = [(share, share.call(meant, grads)) for share in tensors.shares]
+        if average is not None:
+            calls = [(share, ([(*block, weight(average, block[0])) for block in blocks], which))
+                     for share, (blocks, which) in calls]
+        zero_grads = clear and len(calls) == 1      # what one walk clears, the next one may have to read
+        if tensors.careful or undoable or len(calls) > 1 or clear and self.nonfinite == "skip":
+            for share, _ in calls:
+                if not share.usable(grads, clear):
+                    return -1
+        factor = 1.0
+        if max_norm is not None or self.nonfinite != "propagate":
             total = squares(tensors, grads, threads)
             if total is None:
-                return False
+                return -1
             norm = math.sqrt(total)
             self.grad_norm = norm = norm if scale is None else norm / scale
             if not math.isfinite(norm) and self.nonfinite != "propagate":
                 if self.nonfinite == "raise":
                     self._refuse_nonfinite(tensors, grads if given is None else given)
-                self._skip(grads if given is None else given, ask.zero_grads)
-                return True
-            if ask.max_norm is not None:
-                ratio = ask.max_norm / (norm + 1e-6)
+                self._skip(grads if given is None else given, clear)
+                return 0
+            if max_norm is not None:
+                ratio = max_norm / (norm + 1e-6)
                 factor = 1.0 if ratio > 1.0 else ratio          # not min(): a NaN reaches every parameter
         if scale is not None:
             factor /= scale
         if factor != 1.0:
             calls = [(share, (scaled(blocks, factor), which)) for share, (blocks, which) in calls]
-        tensors.before(grads)
-        before = tensors.copy(self._before) if ask.undoable else None
-        clip_value = math.inf if ask.clip_value is None else ask.clip_value
+        if tensors.careful:
+            tensors.begin(grads)
+        before = tensors.copy(self._before) if undoable else None
         done = 0
         for share, call in calls:
-            stepped = share.step(call, grads, threads, seed, zero_grads, clip_value)
-            if stepped < 0:                         # of the first share: `careful` has asked the others
-                return False
-            share.count(stepped, grads)
+            stepped = share.step(call, grads, threads, seed, zero_grads, math.inf if clip_value is None else clip_value)
+            if stepped < 0:                         # the only one: of several each was found usable above
+                return -1
             done += stepped
         self._before = before
-        tensors.after(grads, done, zero_grads)
-        if ask.zero_grads and (given is not None or not zero_grads):
+        if clear and (given is not None or not zero_grads):
             self._clear([g for k, g in enumerate(grads if given is None else given)
                          if g is not None and not (zero_grads and g is grads[k])])
-        return True
+        return done
 
     def _skip(self, grads: list[Any], zero_grads: bool) -> None:
         self.skipped += 1
@@ -152,12 +148,3 @@ class Policy:
 def weight(average: Any, step: int) -> float:
     """How far the average moves towards the parameters at a step; `average` is the option of that name."""
     return 0.0 if average is None else 1.0 - number(AVERAGE, average, step)
-
-
-def calls(tensors: Tensors, meant: Meant, grads: list[Any], average: Any) -> list[tuple[Share, Call]]:
-    """What each share's step takes. Schedules are asked here, so that what they raise comes before any change."""
-    found = [(share, share.call(meant, grads)) for share in tensors.shares]
-    if average is not None:
-        found = [(share, ([(*block, weight(average, block[0])) for block in blocks], which))
-                 for share, (blocks, which) in found]
-    return found

@@ -36,10 +36,8 @@ class Share(Protocol):
         """The sum of squares of its gradients, of a fixed shape; None if one is not usable as it stands."""
 
     def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
-        """Make the step. Returns how many tensors took part; -1, with nothing changed, if a gradient is not usable."""
-
-    def count(self, stepped: int, grads: list[Any]) -> None:
-        """Take note that a step was made in which `stepped` tensors took part."""
+        """Make the step and count it. Returns how many tensors took part; -1, with nothing changed, if a gradient is
+        not usable."""
 
     def counts(self) -> list[int]:
         """How many steps each of its tensors has taken."""
@@ -104,16 +102,15 @@ class Elementwise:
         return self.plan.squares(self.mine(grads), threads)
 
     def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
-        return self.plan.step(grads if self.all else self.mine(grads), *call, threads, seed, zero_grads, clip_value)
-
-    def count(self, stepped: int, grads: list[Any]) -> None:
-        if self.taken is not None and stepped == len(self.members):
+        mine = grads if self.all else [grads[i] for i in self.members]
+        stepped = self.plan.step(mine, *call, threads, seed, zero_grads, clip_value)
+        if self.taken is not None and stepped == len(mine):
             self.taken += 1
-            return
-        self.steps = self.counts()
-        self.taken = None
-        for k, g in enumerate(self.mine(grads)):
-            self.steps[k] += g is not None
+        elif stepped > 0:
+            self.steps, self.taken = self.counts(), None
+            for k, g in enumerate(mine):
+                self.steps[k] += g is not None
+        return stepped
 
     def counts(self) -> list[int]:
         return self.steps if self.taken is None else [self.taken] * len(self.members)

@@ -95,6 +95,7 @@ class Layout(Tensors):
             [_tensors.first_of(self.params[i]) for i in self.members])
         among = [_tensors.spread(self.params[i]) for i in self.members]
         self.among = among if any(among) else None
+        self.careful = any(among)               # a sum that all processes wait for comes before the walk
         self.entries = entries(state, None if self.whole else self.params)
         self.direct = not self.detours.pairs and all(type(p) in _tensors.PLAIN for p in self.params)
 
@@ -140,9 +141,9 @@ class Layout(Tensors):
         dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
         return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
-    def fits(self, names: list[str], kept: Kept, grads: list[Any]) -> bool:
+    def fits(self, names: list[str], rounding: str, averaged: bool, grads: list[Any]) -> bool:
         """Whether a step that found these is one of these rules, of this kind and of no further parameter."""
-        return (names == self.names and kept == self.kept
+        return (names == self.names and rounding == self.kept.rounding and averaged == self.kept.averaged
                 and not (self.outside and any(grads[i] is not None for i in self.outside)))
 
     def still(self) -> bool:
@@ -168,16 +169,12 @@ class Layout(Tensors):
 
     # -------------------------------------------------------------------------------------------- around a step
 
-    @property
-    def careful(self) -> bool:
-        return self.among is not None           # a sum that all processes wait for comes before the walk
-
     def sum_over(self, total: float, among: Any) -> float:
-        return _tensors.over_all(total, among)
+        return _tensors.over_all(total, among or ())
 
-    def recount(self, groups: Sequence[Group]) -> None:
-        """Let the shares know counts that were changed from outside, as when a checkpoint is read into the tensors.
-        groups: those of the step that comes, with the settings of now."""
+    def prepare(self, groups: Sequence[Group]) -> None:
+        """Before a step: let the shares know counts that were changed from outside, as when a checkpoint is read into
+        the tensors, and the copies what their parameters are. groups: the step's, with the settings of now."""
         self.groups = groups
         if self.carried.changed():
             counts = self.carried.counts
@@ -185,11 +182,10 @@ class Layout(Tensors):
                 now = [int(n) for n in counts[share.members]]
                 if now != share.counts():
                     share.start(now)
-
-    def before(self, grads: list[Any]) -> None:
         self.detours.gather()
 
-    def after(self, grads: list[Any], stepped: int, cleared: bool) -> None:
+    def note(self, grads: list[Any], stepped: int, cleared: bool) -> None:
+        """After a step in which `stepped` parameters took part. cleared: the walk has set the gradients to zero."""
         self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
         self.carried.derive(self.groups)
         self.detours.scatter()

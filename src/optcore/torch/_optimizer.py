@@ -24,7 +24,7 @@ from optcore.rules import FAMILIES, RULES, Family
 from optcore.rules.settings import explain, whole
 from optcore.step import threads as _threads
 from optcore.step.options import STEP, TORCH, Ask, check, defaults, options
-from optcore.step.policy import Policy, calls
+from optcore.step.policy import Policy
 from optcore.step.share import Meant
 from optcore.step.state import StateFormats
 from optcore.torch import _tensors
@@ -65,6 +65,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     _not_asked = None                           # an option of a step that is no keyword here
     _before: Copies | None
     _checked_values: tuple[Any, ...] = ()       # of the keywords, as they were found to be good
+    _ask: Ask                                   # what they ask of a step
     _away = ""                                  # the context in which the parameters hold something else
 
     def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
@@ -96,7 +97,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         except ValueError:                      # an array is among them
             pass
         check(TORCH, dict(zip(EXTRAS, now, strict=True)))
-        self._checked_values = now
+        self._checked_values, self._ask = now, Ask(*_asked(self))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; refuses parameters that the kernels cannot step, and then adds nothing."""
@@ -171,28 +172,31 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
             self._skip(grads, self.zero_grads)
             return
-        ask = Ask(*_asked(self))
+        ask = self._ask
         if (scale := getattr(self, "grad_scale", None)) is not None:        # torch's GradScaler sets it
             ask = ask._replace(grad_scale=float(scale))
         meant = [self._pick(group) for group in groups]
-        kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
-        fits = layout is not None and holds and layout.fits([name for name, _ in meant], kept, grads)
+        fits = layout is not None and holds and layout.fits(
+            [name for name, _ in meant], self.rounding, self.average is not None, grads)
         if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
             if self._try(layout, groups, meant, flat, None, ask, threads):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, fits, groups, grads, meant, kept, ask, threads, only)
+            self._update_slowly(layout, fits, groups, grads, meant, ask, threads, only)
 
     def _try(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, flat: list[Any], given: list[Any] | None,
              ask: Ask, threads: int) -> bool:
         """Make the step with gradients `flat`, made of `given`; False, with nothing changed, if one of them is not
         usable or a tensor of the layout has moved."""
-        layout.recount(groups)
-        return self._attempt(layout, calls(layout, meant, flat, self.average), flat, ask, threads, self.seed, given)
+        layout.prepare(groups)
+        stepped = self._attempt(layout, meant, flat, ask, threads, self.seed, self.average, given)
+        if stepped > 0:
+            layout.note(flat, stepped, ask.zero_grads and len(layout.shares) == 1)
+        return stepped >= 0
 
     def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
-                       meant: Meant, kept: Kept, ask: Ask, threads: int, only: Any) -> None:
+                       meant: Meant, ask: Ask, threads: int, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
         if fits and layout is not None and layout.still():
             mine = layout.mine(grads)
@@ -205,6 +209,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             RULES[name].scalars(1, *values)
         begin = None if only is None else next(k for k, p in enumerate(
             p for group in self.param_groups for p in group["params"]) if p is only)
+
+        kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
 
         def laid_out(waiting: bool) -> Layout:
             return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, last=layout,
