@@ -32,10 +32,3 @@ def test_examples_in_the_docs_run(page, capsys):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
         assert "://" in target or ((ROOT / page).parent / target).exists(), target
-
-
-def test_architecture_names_every_module():
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    for path in (ROOT / "src" / "optcore").iterdir():
-        if path.suffix in (".py", ".pyx", ".pxd") and path.name != "__init__.py":
-            assert path.name in text, path.name

@@ -76,11 +76,15 @@ def test_an_optimizer_goes_on_with_the_same_bits(name):
 
 
 @pytest.mark.parametrize("method", MINIMIZERS)
-def test_a_minimizer_goes_on_with_the_same_bits(method):
+def test_a_minimizer_goes_on_to_the_same_points(method):
+    """Four evaluations further. Small systems go through BLAS and LAPACK, whose bits differ between processors: five
+    roundings a sum, systems of condition below 1e6 (Rosenbrock's Hessian along its valley has 2500 at the minimum), and
+    each evaluation starts where the last one ended: 4 * 5 * 1e6 * 2^-53 is 2.3e-9 of the point."""
     minimizer = oc.Minimizer(np.zeros(5), method=method)
     minimizer.load(FILES_0_1 / f"minimizer_{method}.safetensors")
     for _ in range(4):
         x = np.array(minimizer.ask())
         more = {"hess": rosen_hess(x)} if method == "newton" else {}
         minimizer.tell(rosen(x), rosen_der(x), **more)
-    assert hashlib.sha256(np.array(minimizer.x).tobytes()).hexdigest() == EXPECTED[f"minimizer_{method}"]
+    want = np.array(EXPECTED[f"minimizer_{method}"])
+    assert np.abs(minimizer.x - want).max() <= 2.3e-9 * np.abs(want).max()
