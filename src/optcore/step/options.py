@@ -160,7 +160,9 @@ PLAIN = Ask()
 
 def asked(options: dict[str, Any]) -> Ask:
     """The keywords of a step as one value, after checking them."""
-    for name in options.keys() - _AT[STEP].keys():
-        raise TypeError(f"step() got an unexpected keyword argument {name!r}")
-    check(STEP, options)
-    return Ask(**options)
+    for name, value in options.items():
+        if name not in _AT[STEP]:
+            raise TypeError(f"step() got an unexpected keyword argument {name!r}")
+        _AT[STEP][name].check(value)
+    ask: Ask = Ask(**options)
+    return ask

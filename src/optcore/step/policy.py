@@ -32,7 +32,7 @@ class Tensors:
     careful = False             # whether every gradient must be known to be usable before anything is done
 
     def sum_over(self, total: float, among: Hashable) -> float:
-        """The sum of a number over the processes that `among` names (None: this one), the same bits in each of them."""
+        """The sum of a number over the processes that `among` names, the same bits in each of them."""
         return total
 
     def copy(self, last: Any) -> Any:
@@ -45,15 +45,21 @@ class Tensors:
 
 def squares(tensors: Tensors, grads: list[Any], threads: int) -> float | None:
     """The sum of squares of all gradients, of every process's part; None if one is not usable as it stands."""
+    if tensors.among is None:
+        return _squares_here(tensors, grads, threads)
     totals: dict[Hashable, float] = {}
-    for among in dict.fromkeys(tensors.among or [None]):
-        some = grads if tensors.among is None else [
-            g if x == among else None for g, x in zip(grads, tensors.among, strict=True)]
-        sums = [share.squares(some, threads) for share in tensors.shares]
-        if None in sums:
+    for among in dict.fromkeys(tensors.among):
+        total = _squares_here(tensors, [
+            g if x == among else None for g, x in zip(grads, tensors.among, strict=True)], threads)
+        if total is None:
             return None                             # before any process waits for the others
-        totals[among] = math.fsum(x for x in sums if x is not None)
+        totals[among] = total
     return math.fsum(tensors.sum_over(total, among) for among, total in totals.items())
+
+
+def _squares_here(tensors: Tensors, grads: list[Any], threads: int) -> float | None:
+    sums = [share.squares(grads, threads) for share in tensors.shares]
+    return None if None in sums else math.fsum(sums)        # type: ignore[arg-type]
 
 
 class Policy:

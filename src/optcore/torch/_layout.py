@@ -170,7 +170,7 @@ class Layout(Tensors):
     # -------------------------------------------------------------------------------------------- around a step
 
     def sum_over(self, total: float, among: Any) -> float:
-        return _tensors.over_all(total, among or ())
+        return _tensors.over_all(total, among)
 
     def prepare(self, groups: Sequence[Group]) -> None:
         """Before a step: let the shares know counts that were changed from outside, as when a checkpoint is read into
@@ -182,13 +182,16 @@ class Layout(Tensors):
                 now = [int(n) for n in counts[share.members]]
                 if now != share.counts():
                     share.start(now)
-        self.detours.gather()
+        if not self.direct:
+            self.detours.gather()
 
     def note(self, grads: list[Any], stepped: int, cleared: bool) -> None:
         """After a step in which `stepped` parameters took part. cleared: the walk has set the gradients to zero."""
         self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
-        self.carried.derive(self.groups)
-        self.detours.scatter()
+        if self.carried.numbers:
+            self.carried.derive(self.groups)
+        if not self.direct:
+            self.detours.scatter()
         written = self.mine(self.params)
         if stepped < len(grads):
             written = [p for p, g in zip(written, grads, strict=True) if g is not None]

@@ -66,6 +66,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     _before: Copies | None
     _checked_values: tuple[Any, ...] = ()       # of the keywords, as they were found to be good
     _ask: Ask                                   # what they ask of a step
+    _threads: int
     _away = ""                                  # the context in which the parameters hold something else
 
     def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
@@ -97,6 +98,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         except ValueError:                      # an array is among them
             pass
         check(TORCH, dict(zip(EXTRAS, now, strict=True)))
+        self._threads = 0 if self.num_threads is None else _threads.checked(self.num_threads)
         self._checked_values, self._ask = now, Ask(*_asked(self))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -168,7 +170,6 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         if not given:
             return
         self._check_extras()
-        threads = 0 if self.num_threads is None else _threads.checked(self.num_threads)
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
             self._skip(grads, self.zero_grads)
             return
@@ -180,27 +181,27 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             [name for name, _ in meant], self.rounding, self.average is not None, grads)
         if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
-            if self._try(layout, groups, meant, flat, None, ask, threads):
+            if self._try(layout, groups, meant, flat, None, ask):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, fits, groups, grads, meant, ask, threads, only)
+            self._update_slowly(layout, fits, groups, grads, meant, ask, only)
 
     def _try(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, flat: list[Any], given: list[Any] | None,
-             ask: Ask, threads: int) -> bool:
+             ask: Ask) -> bool:
         """Make the step with gradients `flat`, made of `given`; False, with nothing changed, if one of them is not
         usable or a tensor of the layout has moved."""
         layout.prepare(groups)
-        stepped = self._attempt(layout, meant, flat, ask, threads, self.seed, self.average, given)
+        stepped = self._attempt(layout, meant, flat, ask, self._threads, self.seed, self.average, given)
         if stepped > 0:
             layout.note(flat, stepped, ask.zero_grads and len(layout.shares) == 1)
         return stepped >= 0
 
     def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
-                       meant: Meant, ask: Ask, threads: int, only: Any) -> None:
+                       meant: Meant, ask: Ask, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
         if fits and layout is not None and layout.still():
             mine = layout.mine(grads)
-            if self._try(layout, groups, meant, self._converted(layout, mine), mine, ask, threads):
+            if self._try(layout, groups, meant, self._converted(layout, mine), mine, ask):
                 return
         # The first step, or a tensor is not where it was. All is checked before there is state to see.
         self._check_all(groups, grads)
@@ -223,7 +224,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         self._layouts[only] = new
         mine = new.mine(grads)
         flat = self._converted(new, mine)
-        if not self._try(new, groups, meant, flat, mine, ask, threads):
+        if not self._try(new, groups, meant, flat, mine, ask):
             one = new.unusable(flat)
             which = "a gradient" if one is None else f"the gradient of {self._name_of(new.mine(new.params)[one])}"
             raise ValueError(f"{which} overlaps a parameter, a state array or, with zero_grads, another gradient "
