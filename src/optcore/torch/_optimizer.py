@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from optcore.formats import FORMATS
@@ -137,11 +138,15 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     @staticmethod
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
-        """torch's wrapper of step(), for hooks and the profiler; past it where neither is there: it takes 5 us."""
+        """torch's wrapper of step(), for hooks and the profiler; past it where neither is there: it takes 5 us. What
+        torch.compile traces goes round the step, which is no tensor arithmetic: one graph break."""
         theirs = torch.optim.Optimizer.profile_hook_step(func)
+        untraced = _disable_dynamo(theirs)      # as torch's own optimizers have it; imports nothing until called
 
         @wraps(func)
         def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_compiling():
+                return untraced(self, *args, **kwargs)
             if (self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or _global_optimizer_pre_hooks
                     or _global_optimizer_post_hooks or torch.autograd._profiler_enabled()):  # type: ignore[attr-defined]
                 return theirs(self, *args, **kwargs)
