@@ -63,7 +63,9 @@ def load(path: str | os.PathLike[str], optimizer: str) -> dict[str, Any]:
     """
     library = _library("safetensors")
     name = os.fsdecode(path)
-    with open(name, "rb") as f:
+    with open(os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as f:    # a pipe must not be waited for
+        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+            raise ValueError(f"{name}: it is no regular file")
         data = f.read()
     try:
         about = _opened(data)
@@ -75,7 +77,7 @@ def load(path: str | os.PathLike[str], optimizer: str) -> dict[str, Any]:
         return found
     except ValueError as e:
         raise ValueError(f"{name}: {e}") from None
-    except (AttributeError, LookupError, TypeError, RecursionError) as e:      # a checksum keeps out no forger
+    except Exception as e:                              # a checksum keeps out no forger
         raise ValueError(f"{name}: it holds what no optimizer of optcore has saved: {e!r}") from None
 
 
@@ -198,14 +200,16 @@ def _replace(path: str, pieces: list[Any]) -> None:
     name = ""
     folder = os.open(os.path.dirname(target), os.O_RDONLY)
     try:
-        # Beside the target, for a rename does not cross file systems. Created as any file is, under the umask.
+        # Beside the target, for a rename does not cross file systems. A new file is created as any is, under the umask;
+        # one that replaces another has its mode before the first byte, and no bit that would run it as somebody else.
         name = os.path.join(os.path.dirname(target), f".optcore-{os.urandom(8).hex()}.tmp")
-        with open(name, "xb") as f:
+        made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
+        with open(made, "wb") as f:
+            if mode is not None:
+                os.fchmod(f.fileno(), mode & 0o777)
             for piece in pieces:
                 f.write(piece)
             f.flush()
-            if mode is not None:
-                os.fchmod(f.fileno(), stat.S_IMODE(mode))
             os.fsync(f.fileno())                        # a name may reach the disk before the bytes it is for
         os.replace(name, target)
         name = ""

@@ -245,6 +245,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     return good
 
 include "kernels/plan.pxi"
+include "kernels/turn.pxi"
 include "kernels/vectors.pxi"
 include "kernels/search_noise.pxi"
 include "kernels/roofline.pxi"

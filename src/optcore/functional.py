@@ -12,7 +12,7 @@ from typing import Any
 from optcore import _kernels
 from optcore.rules import RULES, Rule
 from optcore.rules.made import Template
-from optcore.rules.settings import whole
+from optcore.rules.settings import MOST_SEED, whole
 from optcore.step import arrays as _arrays
 from optcore.step import threads as _threads
 from optcore.step.options import FUNCTION, check
@@ -23,8 +23,8 @@ __all__ = list(RULES)
 CALL = Template("""
 def $name($signature):
     arrays, values, threads = $arrays, $scalars, 0 if num_threads is None else checked(num_threads)
-    if not (seed.__class__ is int and offset.__class__ is int and seed >= 0 and offset >= 0):
-        seed, offset = whole("seed", seed, 0), whole("offset", offset, 0)
+    if not (seed.__class__ is int and offset.__class__ is int and 0 <= seed <= most and 0 <= offset <= most):
+        seed, offset = whole("seed", seed, 0, most), whole("offset", offset, 0, most)
     if not ($usual):
         more(arrays, values, threads, seed, step, offset, $seldom)
     elif not apply(number, arrays, values, threads, seed, step, offset):
@@ -58,5 +58,5 @@ for _rule in RULES.values():
     _again, _more = _slowly(_rule, _number)
     globals()[_rule.name] = function(_rule, "functional", CALL, {
         "apply": _kernels.apply, "number": _number, "again": _again, "more": _more, "checked": _threads.checked,
-        "whole": whole})
+        "whole": whole, "most": MOST_SEED})
 del _rule, _number, _again, _more

@@ -18,6 +18,9 @@ cdef class Plan:
     """
     cdef int rule
     cdef bint busy
+    cdef readonly Py_ssize_t refused    # the number of the gradient that was last not usable as it stands; -1: none
+    cdef readonly Py_ssize_t taken      # steps that all tensors have taken; -1 where they differ
+    cdef Py_ssize_t* counts     # and each of them
     cdef Py_ssize_t count, acquired, intervals, width, elements
     cdef Tensor* tensors        # as they stand, without gradients
     cdef Tensor* active         # those of this step
@@ -25,7 +28,7 @@ cdef class Plan:
     cdef const Format** forms   # of each of them
     cdef Py_buffer** shapes     # of each tensor, p's
     cdef Py_buffer* grads
-    cdef Interval* taken        # every writable byte, sorted
+    cdef Interval* written      # every writable byte, sorted
     cdef Interval* zeroed       # the gradients that a step is to set to zero
     cdef float* scalars         # MAX_SCALARS for each block
     cdef uint64_t* numbers      # what each tensor adds to the seed
@@ -35,7 +38,7 @@ cdef class Plan:
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
     def __cinit__(self, int rule, list rows, list numbers, bint round_to_nearest=False, object tensor=None,
-                  list offsets=None):
+                  list offsets=None, list steps=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef const Format* f
@@ -50,12 +53,13 @@ cdef class Plan:
         self.forms = <const Format**> PyMem_Calloc(self.count * self.width + 1, sizeof(void*))
         self.shapes = <Py_buffer**> PyMem_Calloc(self.count + 1, sizeof(Py_buffer*))
         self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
-        self.taken = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
+        self.written = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
         self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
         self.zeroed = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
         self.extents = <Py_ssize_t**> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t*))
-        if not (self.tensors and self.active and self.held and self.forms and self.shapes and self.grads and self.taken
+        self.counts = <Py_ssize_t*> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t))
+        if not (self.counts and self.tensors and self.active and self.held and self.forms and self.shapes and self.grads and self.written
                 and self.scalars and self.numbers and self.zeroed and self.extents):
             raise MemoryError
         if tensor is not None:
@@ -83,14 +87,16 @@ cdef class Plan:
                 if not attach(&self.tensors[i], rule, k + 1 if k else 0, b, f):
                     raise ValueError(f"row {i}: a compensation has the format of its parameter, which is not float32")
                 if b.len:
-                    self.taken[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
+                    self.written[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
             self.tensors[i].rounding = NEAREST if round_to_nearest else STOCHASTIC
             self.tensors[i].offset = offsets[i] if offsets is not None else 0
-        qsort(self.taken, self.intervals, sizeof(Interval), by_address)
+        qsort(self.written, self.intervals, sizeof(Interval), by_address)
         for i in range(1, self.intervals):
-            if self.taken[i].low < self.taken[i - 1].high:
+            if self.written[i].low < self.written[i - 1].high:
                 raise ValueError("two of the arrays to be written overlap")
+        if steps is not None:
+            self.start(steps)
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -102,7 +108,8 @@ cdef class Plan:
         PyMem_Free(self.forms)
         PyMem_Free(self.shapes)
         PyMem_Free(self.grads)
-        PyMem_Free(self.taken)
+        PyMem_Free(self.written)
+        PyMem_Free(self.counts)
         PyMem_Free(self.scalars)
         PyMem_Free(self.numbers)
         PyMem_Free(self.zeroed)
@@ -155,11 +162,11 @@ cdef class Plan:
         cdef Py_ssize_t low = 0, high = self.intervals, mid
         while low < high:                       # the first interval that ends after g begins
             mid = (low + high) // 2
-            if self.taken[mid].high > <char*> g.buf:
+            if self.written[mid].high > <char*> g.buf:
                 high = mid
             else:
                 low = mid + 1
-        return g.len == 0 or low == self.intervals or self.taken[low].low >= <char*> g.buf + g.len
+        return g.len == 0 or low == self.intervals or self.written[low].low >= <char*> g.buf + g.len
 
     cdef Py_ssize_t hold_gradients(self, list grads, bint writable) except -2:
         """Hold the gradients that are not None, and line up their tensors in `active`. Returns how many; -1 with
@@ -170,11 +177,13 @@ cdef class Plan:
         cdef Tensor* t
         if len(grads) != self.count:
             raise ValueError(f"{self.count} gradients are needed, got {len(grads)}")
+        self.refused = -1
         for i in range(self.count):
             if grads[i] is None:
                 continue
             if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, GRADIENT, &f):
                 good = False
+                self.refused = i
                 break
             t = &self.active[n]
             t[0] = self.tensors[i]
@@ -186,6 +195,7 @@ cdef class Plan:
             n += 1
             if not (self.alike(i, &self.grads[n - 1], f) and self.free_of(&self.grads[n - 1])):
                 good = False
+                self.refused = i
                 break
         if good and writable:           # what is zeroed for one tensor must not be another's gradient
             for k in range(n):
@@ -208,6 +218,60 @@ cdef class Plan:
         if self.busy:
             raise RuntimeError("this optimizer is in the middle of a step in another thread")
         self.busy = True
+
+    def start(self, list steps):
+        """Count on from these counts, one for each tensor."""
+        cdef Py_ssize_t i
+        if len(steps) != self.count:
+            raise ValueError(f"{self.count} counts are needed, got {len(steps)}")
+        for i in range(self.count):
+            self.counts[i] = steps[i]
+        self.taken = self.counts[0] if self.count else 0
+        for i in range(self.count):
+            if self.counts[i] != self.taken:
+                self.taken = -1
+                break
+
+    def steps(self):
+        """How many steps each tensor has taken."""
+        cdef Py_ssize_t i
+        return [self.counts[i] if self.taken < 0 else self.taken for i in range(self.count)]
+
+    cdef void note(self, Py_ssize_t n) noexcept:
+        """Count a step of the n tensors in `active`."""
+        cdef Py_ssize_t i
+        if self.taken >= 0 and n == self.count:
+            self.taken += 1
+            return
+        if self.taken >= 0:
+            for i in range(self.count):
+                self.counts[i] = self.taken
+        if n:
+            self.taken = -1
+        for i in range(n):
+            self.counts[self.active[i].number] += 1
+
+    def unusable(self, list grads, bint zero_grads=False):
+        """The numbers of the gradients that `step` would not take by themselves, as they stand."""
+        cdef Py_ssize_t i
+        cdef const Format* f
+        cdef Py_buffer b
+        cdef bint good
+        self.enter()
+        try:
+            found = []
+            for i in range(min(self.count, len(grads))):
+                if grads[i] is None:
+                    continue
+                good = self.take(grads[i], &b, zero_grads, GRADIENT, &f)
+                if good:
+                    good = self.alike(i, &b, f) and self.free_of(&b)
+                    PyBuffer_Release(&b)
+                if not good:
+                    found.append(i)
+            return found
+        finally:
+            self.busy = False
 
     def usable(self, list grads, bint zero_grads=False):
         """Whether `step` would take these gradients as they stand."""
@@ -236,6 +300,43 @@ cdef class Plan:
         finally:
             self.busy = False
 
+    cdef Py_ssize_t ready(self, list grads, list blocks, list which, uint64_t seed, bint zero_grads,
+                          float clip_value) except -2:
+        """Hold all that a step needs, in `active`. Returns how many tensors take part; -1, with nothing held, when a
+        gradient is not usable as it stands."""
+        cdef Py_ssize_t k, n, block
+        cdef Tensor* t
+        if len(which) != self.count or len(blocks) > self.count:
+            raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
+        for k in range(len(blocks)):
+            fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
+        n = self.hold_gradients(grads, zero_grads)
+        try:
+            for k in range(n):
+                t = &self.active[k]
+                block = which[t.number]
+                if not 0 <= block < len(blocks):
+                    raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
+                t.scalars = self.scalars + block * MAX_SCALARS
+                t.zero_grads = zero_grads
+                t.clip_value = clip_value
+                if t.average != NULL:
+                    t.weight = blocks[block][2]
+                if t.narrow_in_loop or not t.plain:
+                    t.seed = seed + self.numbers[t.number]
+                    t.step = blocks[block][0]
+                    t.noise = noise_of(t.seed, t.step)
+        except BaseException:
+            self.release(n)
+            raise
+        return n
+
+    cdef void walk_and_count(self, Py_ssize_t n, int num_threads) noexcept:
+        """The walk over what is held, and the count of it: no signal is handled between the two."""
+        step_all(self.rule, self.active, n, self.elements, num_threads)
+        self.note(n)
+        self.release(n)
+
     def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint zero_grads=False,
              float clip_value=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
@@ -243,37 +344,42 @@ cdef class Plan:
         blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor i takes. Tensor i's
         noise has the seed seed + numbers[i]. zero_grads: set the gradients to zero as they are walked over. clip_value:
         the gradients' elements are brought into -clip_value..clip_value, after they are scaled. Returns how many
-        tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands.
+        tensors were updated, which it counts; -1, with nothing changed, when a gradient is not usable as it stands.
         """
-        cdef Py_ssize_t k, n, block
-        cdef Tensor* t
-        if len(which) != self.count or len(blocks) > self.count:
-            raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
+        cdef Py_ssize_t n
         self.enter()
         try:
-            for k in range(len(blocks)):
-                fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
-            n = self.hold_gradients(grads, zero_grads)
-            if n < 0:
-                return -1
-            try:
-                for k in range(n):
-                    t = &self.active[k]
-                    block = which[t.number]
-                    if not 0 <= block < len(blocks):
-                        raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
-                    t.scalars = self.scalars + block * MAX_SCALARS
-                    t.zero_grads = zero_grads
-                    t.clip_value = clip_value
-                    if t.average != NULL:
-                        t.weight = blocks[block][2]
-                    if t.narrow_in_loop or not t.plain:
-                        t.seed = seed + self.numbers[t.number]
-                        t.step = blocks[block][0]
-                        t.noise = noise_of(t.seed, t.step)
-                step_all(self.rule, self.active, n, self.elements, num_threads)
-                return n
-            finally:
-                self.release(n)
+            n = self.ready(grads, blocks, which, seed, zero_grads, clip_value)
+            if n >= 0:
+                self.walk_and_count(n, num_threads)
+            return n
         finally:
             self.busy = False
+
+
+def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, float clip_value=INFINITY):
+    """Plan.step of several plans as one: all of them, or none. calls: (plan, grads, blocks, which) for each. Returns how
+    many tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands."""
+    cdef Plan plan
+    cdef Py_ssize_t n, total = 0
+    cdef list entered = [], held = []
+    try:
+        for call in calls:
+            plan = <Plan?> call[0]
+            plan.enter()
+            entered.append(plan)
+            n = plan.ready(call[1], call[2], call[3], seed, zero_grads, clip_value)
+            if n < 0:
+                return -1
+            held.append(n)
+        while held:
+            plan = entered[len(held) - 1]
+            n = held.pop()
+            plan.walk_and_count(n, num_threads)
+            total += n
+        return total
+    finally:
+        for k in range(len(held)):
+            (<Plan> entered[k]).release(held[k])
+        for plan in entered:
+            plan.busy = False

@@ -9,14 +9,15 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from optcore import _kernels
 from optcore.optimizers.layout import Copies, Layout
 from optcore.optimizers.saved import Saved
-from optcore.rules import RULES
-from optcore.rules.settings import explain, whole
+from optcore.rules.settings import MOST_SEED, explain, whole
 from optcore.step import arrays as _arrays
 from optcore.step import threads as _threads
 from optcore.step.options import CLASS, PLAIN, STEP, Ask, asked, check, options
 from optcore.step.policy import Policy, weight
+from optcore.step.share import scalars_at
 from optcore.step.signatures import paragraphs
 from optcore.step.state import StateFormats
 
@@ -31,9 +32,9 @@ class Optimizer(Saved, Policy):
         self.defaults = settings
         self.nonfinite = given["nonfinite"]
         self._average = given["average"]
-        self._seed = whole("seed", given["seed"], least=0)
+        self._seed = whole("seed", given["seed"], 0, MOST_SEED)
         self.skipped, self.grad_norm, self._before = 0, None, None
-        self._turn = [None]                             # empty while a step is being made; list.pop is atomic
+        self._turn = _kernels.Turn()
         self.param_groups: list[dict[str, Any]] = []
         self._layout = Layout(self.family, self.param_groups, StateFormats(self.family, given["state_dtype"]),
                               given["rounding"], self._average is not None)
@@ -64,29 +65,27 @@ class Optimizer(Saved, Policy):
                 raise TypeError(f"{k!r} is no setting of {type(self).__name__}; it has {', '.join(self.defaults)}")
         settings = {**self.defaults, **settings}
         self._scalars(settings, 1)
-        self.param_groups.append({"params": self._layout.add(group["params"]), **settings})
-        self._before = None
+        with self._turn:
+            self._layout.add(group["params"], settings)
+            self._before = None
 
-    def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
-        """The scalars of a group's rule, after checking every setting."""
-        explain(group, self.family.domains, step)
+    def _scalars(self, group: Mapping[str, Any], step: int, now: int | None = None) -> tuple[float, ...]:
+        """The scalars of a group's rule at a tensor's step, after checking every setting. now: the optimizer's step, by
+        which schedules go."""
+        explain(group, self.family.domains, now or step)
         name, values = self.family.pick(group)
-        return RULES[name].scalars(step, *values)
+        return scalars_at(name, values, step, now or step)
 
     # -------------------------------------------------------------------------------------------- the step
 
     def step(self, grads: Any, **options: Any) -> None:
-        try:
-            self._turn.pop()
-        except IndexError:
-            raise RuntimeError("this optimizer is in the middle of a step in another thread") from None
-        try:
+        with self._turn:
             self._step(grads, asked(options) if options else PLAIN)
-        finally:
-            self._turn.append(None)
 
     def _step(self, grads: Any, ask: Ask) -> None:
         layout = self._layout
+        if not layout.given.unchanged():
+            layout.look()
         flat = layout.flat(grads)
         threads = 0 if ask.num_threads is None else _threads.checked(ask.num_threads)
         pick = self.family.pick
@@ -98,17 +97,20 @@ class Optimizer(Saved, Policy):
             raise
         meaning = [name for name, _ in meant]
         if meaning != layout.meaning:           # new state is seen from outside: nothing may be refused after it
+            now = 1 + max(layout.steps, default=0)
             for k, t in set(layout.coming(meaning)):
-                self._scalars(self.param_groups[k], t)
-                weight(self._average, t)
+                self._scalars(self.param_groups[k], t, now)
+            weight(self._average, now)
             flat = layout.converted(flat, ask.zero_grads)
             layout.prepare(meaning)
         elif ask.zero_grads and len(layout.shares) > 1:
             flat = layout.converted(flat, True)         # no share sees whether another one's gradient overlaps its own
         if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
-            flat = layout.converted(flat, ask.zero_grads)
-            if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
-                raise AssertionError("the kernels refused gradients that passed every check")
+            for convert in (layout.one_converted, layout.each_converted, layout.converted):
+                flat = convert(flat, ask.zero_grads)
+                if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) >= 0:
+                    return
+            raise AssertionError("the kernels refused gradients that passed every check")
 
     def _clear(self, grads: list[Any]) -> None:
         for g in grads:

@@ -5,12 +5,14 @@ Owns which arrays are trained, what is kept of each, how many steps each has tak
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from optcore.formats import decode, playing
+from optcore.optimizers.given import Given, Group, Member, Source
 from optcore.rules import RULES, Family, Rule
 from optcore.step import arrays as _arrays
 from optcore.step.arrays import Array
@@ -18,7 +20,6 @@ from optcore.step.policy import Tensors
 from optcore.step.share import Elementwise, Gathered
 from optcore.step.state import BESIDE, StateFormats, beside
 
-Group = dict[str, Any]
 Copies = tuple[list[Array], list[Array], list[int]]         # arrays, what they held, and the counts of steps
 
 
@@ -28,11 +29,14 @@ class Layout(Tensors):
     def __init__(self, family: Family, groups: list[Group], formats: StateFormats, rounding: str,
                  averaged: bool) -> None:
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
+        self.nonnegative = {s.key for choice in family.means for s in choice.rule.state if s.nonnegative}
         self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
-        self.params: list[Array] = []
+        self.given = Given(groups)                      # what the caller has
+        self.params: list[Array] = []                   # and views of it
         self.labels: list[str] = []                     # what messages call each of them
         self.names: list[Any] | None = None             # their keys, if they were given by name
+        self.memory = _arrays.Memory()                  # where they lie
         self.steps: list[int] = []                      # taken by each, where the shares do not know better
         self.state: list[dict[str, Array]] = []         # of each its arrays, by torch's names
         self.fresh: set[int] = set()                    # tensors before their first step, with state that has a start
@@ -41,39 +45,54 @@ class Layout(Tensors):
 
     # -------------------------------------------------------------------------------------------- parameters
 
-    def add(self, params: Any) -> list[Array]:
-        """Take parameters, and give views of them. Raises before anything is added."""
-        names: list[Any] | None = None
-        if isinstance(params, Mapping):
-            names, arrays = list(params), _arrays.members(params)
-        elif _arrays.is_array(params):
-            arrays = [params]
-        elif isinstance(params, (Sequence, Iterator)) and not isinstance(params, str):
-            arrays = list(params)
-        else:
-            raise TypeError(f"params: an array, a list or a dict of arrays is needed, got {type(params).__name__}")
-        if self.params and (names is None) != (self.names is None):
-            raise ValueError("params: give the parameters of all groups by name, or of none")
-        first = len(self.params)
-        labels = [f"params[{n!r}]" for n in names] if names is not None else [
-            f"params[{first + k}]" for k in range(len(arrays))]
-        for label in labels:
-            if label in self.labels:
-                raise ValueError(f"{label} is in two groups")
+    def view(self, label: str, x: Any) -> Array:
         # Under a master, the parameter is a rounded copy of what is updated.
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
-        views = [_arrays.view(label, a, writable=True, formats=tuple(formats))
-                 for label, a in zip(labels, arrays, strict=True)]
-        _arrays.intervals([*self.labels, *labels], [*self.params, *views])
+        return _arrays.view(label, x, writable=True, formats=tuple(formats))
 
+    def add(self, params: Any, settings: Mapping[str, Any]) -> None:
+        """Take parameters as a group with these settings. Raises before anything is added."""
+        source, first = Source.of(params), len(self.params)
+        if self.params and (source.names is None) != (self.names is None):
+            raise ValueError("params: give the parameters of all groups by name, or of none")
+        labels = [f"params[{n!r}]" for n in source.names] if source.names is not None else [
+            f"params[{first + k}]" for k in range(len(source.container))]
+        for label in labels:
+            if label in self.memory.names:
+                raise ValueError(f"{label} is in two groups")
+        views = [self.view(label, x) for label, x in zip(labels, source.objects(labels), strict=True)]
+        self.memory.add(labels, views)
+        names = source.names or [None] * len(views)
+        group = {"params": views, **settings}
+        self.given.add(source, [Member(x, a, label, name, None) for x, a, label, name in zip(
+            source.objects(labels), views, labels, names, strict=True)], group)
+        self.groups.append(group)
         self.params += views
         self.labels += labels
-        if names is not None:
-            self.names = [*(self.names or []), *names]
+        if source.names is not None:
+            self.names = self.names or []
+            self.names += source.names
         self.steps += [0] * len(views)
         self.state += [{} for _ in views]
         self.meaning = None
-        return views
+
+    def look(self) -> None:
+        """Before a step: take note of what the caller has put in the place of what was there (see given.py)."""
+        found = self.given.look(self.view, self.names is not None)
+        memory = _arrays.Memory()
+        memory.add([m.label for m in found.members], found.arrays)
+        if [m.old for m in found.members] == list(range(len(self.params))) and all(
+                map(is_, found.arrays, self.params)):
+            self.given = found                          # other objects, the same arrays
+            return
+        self.settle()
+        kept = [({}, 0) if m.old is None else (self.state[m.old], self.steps[m.old]) for m in found.members]
+        fresh = {k for k, m in enumerate(found.members) if m.old in self.fresh}
+        self.given, self.memory, self.params = found, memory, list(found.arrays)
+        self.labels = [m.label for m in found.members]
+        self.names = None if self.names is None else [m.name for m in found.members]
+        self.take_over([state for state, _ in kept], [t for _, t in kept], fresh)
+        found.write_back()
 
     def as_given(self, arrays: list[Array]) -> Any:
         """One array for each parameter, as these were given: a dict, or a list over all groups."""
@@ -104,11 +123,7 @@ class Layout(Tensors):
 
     def converted(self, flat: list[Any], writable: bool) -> list[Any]:
         """Usable views of all gradients, or the error that names the first that cannot be used."""
-        labels, arrays = list(self.labels), list(self.params)
-        for label, state in zip(self.labels, self.state, strict=True):
-            labels += [f"the state of {label}"] * len(state)
-            arrays += state.values()
-        written = _arrays.intervals(labels, arrays)
+        written = self.written()
         names = self.gradient_names()
         views = [None if g is None else _arrays.gradient(name, g, label, p.shape, written, writable=writable)
                  for name, g, label, p in zip(names, flat, self.labels, self.params, strict=True)]
@@ -116,6 +131,30 @@ class Layout(Tensors):
             pairs = [(name, g) for name, g in zip(names, views, strict=True) if g is not None]
             _arrays.intervals([name for name, _ in pairs], [g for _, g in pairs])
         return views
+
+    def written(self) -> list[_arrays.Interval]:
+        """All memory that a step writes."""
+        labels, arrays = list(self.labels), list(self.params)
+        for label, state in zip(self.labels, self.state, strict=True):
+            labels += [f"the state of {label}"] * len(state)
+            arrays += state.values()
+        return _arrays.intervals(labels, arrays)
+
+    def one_converted(self, flat: list[Any], writable: bool) -> list[Any]:
+        """The gradients, the one that was refused converted: what is unusual about it costs its own conversion."""
+        return self._convert(flat, writable, [i for share in self.shares for i in share.refused()])
+
+    def each_converted(self, flat: list[Any], writable: bool) -> list[Any]:
+        """The gradients, those that are not usable by themselves, as they stand, converted."""
+        return self._convert(flat, writable, [i for share in self.shares for i in share.unusable(flat, writable)])
+
+    def _convert(self, flat: list[Any], writable: bool, numbers: list[int]) -> list[Any]:
+        flat = list(flat)
+        for i in numbers:
+            name = self.labels[i].replace("params", "grads", 1)
+            flat[i] = g = _arrays.view(name, flat[i], writable=writable, formats=_arrays.GRADIENT)
+            _arrays.check_shape(name, g, self.labels[i], self.params[i].shape)
+        return flat
 
     def gradient_names(self) -> list[str]:
         return [label.replace("params", "grads", 1) for label in self.labels]
@@ -137,6 +176,9 @@ class Layout(Tensors):
             for _ in group["params"]:
                 gathered.add(rule, self.row(i, rule, group), i, k)
                 i += 1
+        for label, p in zip(self.labels, self.params, strict=True):
+            if not p.flags.writeable:
+                raise ValueError(f"{label} is read-only, but it is to be updated in place")
         self.shares = gathered.shares(self.steps, self.rounding == "nearest")
         self.meaning = meaning
 
@@ -213,4 +255,11 @@ class Layout(Tensors):
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()                                   # plans hold addresses; they are laid out again at the next step
-        return {**self.__dict__, "shares": [], "meaning": None}
+        gone = ("groups", "params", "memory", "shares", "meaning")
+        return {k: v for k, v in self.__dict__.items() if k not in gone}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, shares=[], meaning=None, memory=_arrays.Memory())
+        self.given.restore(self.view)
+        self.groups, self.params = self.given.groups, list(self.given.arrays)
+        self.memory.add(self.labels, self.params)

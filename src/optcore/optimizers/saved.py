@@ -5,14 +5,17 @@ Owns what a state dict holds and what is checked before one is taken over; the f
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from optcore import _files
-from optcore.formats import FORMATS
+import numpy as np
+
+from optcore import _files, _kernels
+from optcore.formats import FORMATS, form_of
 from optcore.optimizers.layout import Layout
-from optcore.rules import Family
+from optcore.rules import RULES, Family
 from optcore.rules.settings import whole
 from optcore.step import arrays as _arrays
 from optcore.step.arrays import Array
@@ -26,6 +29,8 @@ class Saved:
     param_groups: list[dict[str, Any]]
     _layout: Layout
     _before: Any                        # what undo() needs
+    _turn: Any                          # whether somebody is at work on it
+    _from_torch = False                 # whether the state came from torch.optim
 
     def _scalars(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         raise NotImplementedError
@@ -40,9 +45,16 @@ class Saved:
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that lasts: {"state": {number: {...}}, "param_groups": [...]}, laid out as torch's.
 
-        A parameter that has taken no step has no entry under "state".
+        A parameter that has taken no step has no entry under "state". Of state that was taken over from torch.optim the
+        arrays are tensors, so that it goes back there. Raises RuntimeError beside a step in another thread.
         """
+        with self._turn:
+            return self._as_dict(self._from_torch)
+
+    def _as_dict(self, tensors: bool) -> dict[str, Any]:
         layout = self._layout
+        if not layout.given.unchanged():
+            layout.look()
         layout.settle()
         groups, i = [], 0
         for group in self.param_groups:
@@ -51,56 +63,89 @@ class Saved:
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
             if layout.names is not None:
                 groups[-1]["param_names"] = [layout.names[k] for k in numbers]
-        return {"state": {k: {"step": t, **{n: a.copy() for n, a in s.items()}}
-                          for k, (t, s) in enumerate(zip(layout.steps, layout.state, strict=True)) if t},
-                "param_groups": groups}
+        state: dict[int, dict[str, Any]] = {
+            k: {"step": t, **{n: a.copy() for n, a in s.items()}}
+            for k, (t, s) in enumerate(zip(layout.steps, layout.state, strict=True)) if t}
+        if tensors:
+            as_torch = sys.modules["torch"].as_tensor
+            state = {k: {n: as_torch(float(x) if n == "step" else widened(layout, n, k, x)) for n, x in s.items()}
+                     for k, s in state.items()}
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over settings and state that `state_dict` gave, copying the arrays.
+        """Take over settings and state that `state_dict` gave, or torch.optim's class of this name, copying the arrays.
 
-        Raises before anything is changed if groups, names, shapes, dtypes or settings do not fit.
+        Arrays in another format than this optimizer keeps are converted by value, rounded to nearest. Keys of your own
+        in a group are taken along.
+        Raises before anything is changed, naming it, if groups, names, shapes or settings do not fit, if a state array
+        is missing, or holds what it cannot (a second moment below 0, or not finite); RuntimeError beside a step in
+        another thread.
         """
-        groups, states, layout = state_dict["param_groups"], state_dict["state"], self._layout
-        mine = self.state_dict()["param_groups"]
-        if len(groups) != len(mine):
-            raise ValueError(f"param_groups: {len(mine)} groups are needed, got {len(groups)}")
-        new_settings = []
-        for k, (new, old) in enumerate(zip(groups, mine, strict=True)):
-            for what in ("params", "param_names"):
-                if len(new.get(what, ())) != len(old.get(what, ())) or (
-                        what == "param_names" and list(new.get(what, ())) != list(old.get(what, ()))):
-                    raise ValueError(f"param_groups[{k}][{what!r}] is {new.get(what)}, here it is {old.get(what)}")
-            settings = {n: v for n, v in new.items() if n not in ("params", "param_names")}
-            if settings.keys() != self.defaults.keys():
-                odd = sorted(settings.keys() ^ self.defaults.keys())
-                raise ValueError(f"param_groups[{k}]: missing or unknown settings {', '.join(odd)}")
-            self._scalars(settings, 1)
-            new_settings.append(settings)
-        order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
-        meaning = [self.family.pick(s)[0] for s in new_settings]
-        new_state: list[dict[str, Array]] = [{} for _ in layout.params]
-        new_steps = [0] * len(layout.params)
-        for number, entries in states.items():
-            if number not in order:
-                raise ValueError(f"state[{number!r}] belongs to no parameter")
-            i = order[number]
-            new_steps[i] = whole(f"state[{number!r}]['step']", entries["step"], least=0)
-            for key, x in entries.items():
-                if key == "step":
-                    continue
-                p, label = layout.params[i], f"state[{number!r}][{key!r}]"
-                form = layout.form(key, p)
-                if form is None:
-                    raise ValueError(f"{label} is no state of {type(self).__name__}, as it is set up")
-                a = _arrays.view(label, x, writable=False, formats=(form,))
-                _arrays.check_shape(label, a, layout.labels[i], FORMATS[form].shape(p.shape))
-                new_state[i][key] = _arrays.allocate(p, 0.0, form)
-                new_state[i][key][...] = a
-        for group, settings in zip(self.param_groups, new_settings, strict=True):
-            group.update(settings)
-        layout.take_over(new_state, new_steps, set())
-        self._before = None
-        layout.prepare(meaning)
+        with self._turn:
+            groups, states = self._parts(state_dict)
+            new_settings = [self._group(k, new, old) for k, (new, old) in enumerate(
+                zip(groups, self._as_dict(False)["param_groups"], strict=True))]
+            order = {number: i for i, number in enumerate(n for g in groups for n in g["params"])}
+            rules = [RULES[self.family.pick(s)[0]]
+                     for s, g in zip(new_settings, groups, strict=True) for _ in g["params"]]
+            layout = self._layout
+            new_state: list[dict[str, Array]] = [{} for _ in layout.params]
+            new_steps = [0] * len(layout.params)
+            tensors = False
+            for number, entries in states.items():
+                label = f"state[{number!r}]"
+                if number not in order:
+                    raise ValueError(f"{label} belongs to no parameter")
+                if not isinstance(entries, Mapping):
+                    raise TypeError(f"{label}: a dict is needed, got {type(entries).__name__}")
+                i = order[number]
+                new_steps[i] = count_in(label, entries)
+                for key, x in entries.items():
+                    if key != "step" and key not in self.family.carries:
+                        new_state[i][key] = taken_over(layout, label, key, x, i)
+                        tensors = tensors or type(x).__module__.partition(".")[0] == "torch"
+                missing = [key for key in rules[i].keys if key not in new_state[i]]
+                if missing and new_steps[i]:
+                    raise ValueError(f"{label}[{missing[0]!r}] is missing: {self.family.name} keeps it")
+            for group, settings in zip(self.param_groups, new_settings, strict=True):
+                for key in [k for k in group if k != "params" and k not in settings]:
+                    del group[key]
+                group.update(settings)
+            layout.take_over(new_state, new_steps, set())
+            self._before, self._from_torch = None, tensors
+
+    def _parts(self, state_dict: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], Mapping[Any, Any]]:
+        """The groups and states of a state dict, or an error that names what it lacks."""
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict: a dict is needed, got {type(state_dict).__name__}")
+        for key, kind, needed in (("param_groups", (list, tuple), "a list"), ("state", (Mapping,), "a dict")):
+            if not isinstance(state_dict.get(key), kind):
+                what = "is missing" if key not in state_dict else f"is a {type(state_dict[key]).__name__}"
+                raise ValueError(f"state_dict[{key!r}] {what}: {needed} is needed")
+        groups = list(state_dict["param_groups"])
+        if len(groups) != len(self.param_groups):
+            raise ValueError(f"param_groups: {len(self.param_groups)} groups are needed, got {len(groups)}")
+        for k, group in enumerate(groups):
+            if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
+                raise ValueError(f"param_groups[{k}]: a dict with a list 'params' is needed")
+        return groups, state_dict["state"]
+
+    def _group(self, k: int, new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a group that is taken over, after checking them, with the user's own keys."""
+        names = ("param_names",) if "param_names" in old or self._layout.names is not None else ()
+        for what in ("params", *names):
+            if len(new.get(what, ())) != len(old.get(what, ())) or (
+                    what == "param_names" and list(new.get(what, ())) != list(old.get(what, ()))):
+                raise ValueError(f"param_groups[{k}][{what!r}] is {new.get(what)}, here it is {old.get(what)}")
+        settings = {n: v for n, v in new.items() if n not in ("params", "param_names")}
+        for name in self.defaults:
+            if name not in settings:
+                raise ValueError(f"param_groups[{k}]: missing or unknown settings {name}")
+        for flag, other in self.family.becomes.items():
+            if settings.get(flag):
+                raise ValueError(f"param_groups[{k}]: {flag}={settings[flag]!r} is {other}'s; load it into one")
+        self._scalars(settings, 1)
+        return settings
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings and state (not the parameters) to a file in safetensors format, with a checksum.
@@ -111,7 +156,9 @@ class Saved:
         Raises ValueError for a setting that a file cannot hold, such as a function of your own, OSError if the file
         cannot be written.
         """
-        _files.save(path, self.state_dict(), self.family.name)
+        with self._turn:
+            saved = self._as_dict(False)
+        _files.save(path, saved, self.family.name)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take over settings and state that `save` wrote; the next steps are those that the saved one would make.
@@ -126,4 +173,46 @@ class Saved:
             raise ValueError(f"{os.fsdecode(path)}: {e}") from e
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_before": None, "_turn": [None]}
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("_turn", "param_groups")}
+        return {**kept, "_before": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=_kernels.Turn(), param_groups=state["_layout"].groups)
+
+
+def count_in(label: str, entries: Mapping[str, Any]) -> int:
+    """How many steps a state says were taken. torch keeps the count in a tensor of float32."""
+    if "step" not in entries:
+        raise ValueError(f"{label}['step'] is missing")
+    x = entries["step"]
+    x = x.item() if hasattr(x, "item") and getattr(x, "ndim", 1) == 0 else x
+    return whole(f"{label}['step']", int(x) if isinstance(x, float) and x.is_integer() else x, least=0)
+
+
+def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
+    """A state array of parameter i in the format that is kept here, with the values of x."""
+    p, label = layout.params[i], f"{label}[{key!r}]"
+    form = layout.form(key, p)
+    if form is None:
+        raise ValueError(f"{label} is no state of this optimizer, as it is set up")
+    a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float64", "float16"))
+    kept, given = FORMATS[form], FORMATS[form_of(a)]
+    _arrays.check_shape(label, a, layout.labels[i], given.shape(p.shape))
+    nonnegative = key in layout.nonnegative
+    made = _arrays.allocate(p, 0.0, form)
+    values = given.decode(a, p.size, nonnegative)
+    if not np.isfinite(values).all() or nonnegative and (values < 0).any():
+        what = "negative or not finite" if nonnegative else "not finite"
+        raise ValueError(f"{label} has elements that are {what}")
+    if given is kept:
+        made[...] = a
+    else:
+        made[...] = kept.store(np.ascontiguousarray(values), nonnegative).reshape(made.shape)
+    return made
+
+
+def widened(layout: Layout, key: str, i: int, a: Array) -> Array:
+    """A state array as float32 of its parameter's shape."""
+    p = layout.params[i]
+    values: Array = FORMATS[form_of(a)].decode(a, p.size, key in layout.nonnegative)
+    return values.reshape(p.shape)

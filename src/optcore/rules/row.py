@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from optcore.rules.made import Template, made
-from optcore.rules.settings import DECAY, MAXIMIZE, MOST_STEPS, Setting, number, whole
+from optcore.rules.settings import DECAY, MAXIMIZE, MOST_STEPS, Setting, flag, number, whole
 
 Group = Mapping[str, Any]           # a parameter group's settings, by the class's names
 Meaning = tuple[str, tuple[Any, ...]]       # the name of a rule, and the values of its settings in order
@@ -100,6 +100,7 @@ def $name(step, $names):
     if not (step.__class__ is int and 1 <= step <= $most and $conditions):
         step = whole("step", step)
         $numbers, = [number(s, x, step) for s, x in zip(numeric, ($numbers,))]
+        $flags
     return ($prelude, *constants(step, $own))
 """)
 
@@ -114,7 +115,11 @@ def _checked_scalars(rule: Rule) -> Callable[..., tuple[float, ...]]:
         prelude = "-1.0 if maximize else 1.0, 0.0, 1.0 - lr * weight_decay"
     else:
         prelude = "-1.0 if maximize else 1.0, weight_decay, 1.0"
-    return made(SCALARS, "scalars", {"number": number, "whole": whole, "numeric": numeric, "constants": rule.constants},
+    flags = [s.name for s in rule.all_settings if not s.domain]
+    conditions += [f"{name}.__class__ is bool" for name in flags]
+    return made(SCALARS, "scalars", {"number": number, "whole": whole, "flag": flag, "numeric": numeric,
+                                     "constants": rule.constants},
+                flags="; ".join(f'{name} = flag("{name}", {name})' for name in flags) or "pass",
                 names=", ".join(s.name for s in rule.all_settings), most=str(MOST_STEPS),
                 conditions=" and ".join(conditions), numbers=", ".join(s.name for s in numeric), prelude=prelude,
                 own=", ".join(s.name for s in rule.settings))
@@ -188,6 +193,11 @@ class Family:
                 return key, parts.index(setting)
         return setting, None
 
+    @cached_property
+    def carries(self) -> tuple[str, ...]:
+        """torch's names of what it carries beside arrays."""
+        return tuple(self.carried(self.settings, 0)) if self.carried else ()
+
     def keys(self) -> dict[str, None]:
         """torch's names of the state arrays that any of the rules keeps, in order."""
         return {key: None for choice in self.means for key in choice.rule.keys}
@@ -220,6 +230,7 @@ class Family:
 # Which rule, and its settings from the group. Written out because it is on the way of every step.
 PICK = Template("""
 def $name(g):
+    if not ($flags): g = flagged(g)
     $spread
     if $refused: refuse(g)
     return $meaning
@@ -252,7 +263,14 @@ def _picking(family: Family) -> Callable[[Group], Meaning]:
                 got = ", ".join(f"{k}={g[k]!r}" for k in choice.needs)
                 raise ValueError(f"{next(iter(choice.when))}: it needs {needed}, got {got}")
 
-    return made(PICK, "pick", {"several": _several, "refuse": refuse}, spread="; ".join(spread) or "pass",
+    flags = [k for k, v in family.settings.items() if isinstance(v, bool)]
+
+    def flagged(g: Group) -> Group:
+        return {**g, **{name: flag(name, g[name]) for name in flags}}
+
+    return made(PICK, "pick", {"several": _several, "refuse": refuse, "flagged": flagged},
+                flags=" and ".join(f'g["{name}"].__class__ is bool' for name in flags) or "True",
+                spread="; ".join(spread) or "pass",
                 refused=" or ".join(refused) or "False", meaning=meaning)
 
 

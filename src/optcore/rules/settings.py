@@ -7,21 +7,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral
 from operator import index
 from typing import Any
 
 MOST_STEPS = 2 ** 53                # beyond it a double no longer counts
+MOST_SEED = 2 ** 64 - 1             # of seeds and offsets, which the noise takes in 64 bits
 FLOAT32_MAX = 3.4028234663852886e38
 
 # A domain is a Python condition on x: the check and the error message both come from it.
 NONNEGATIVE = f"0.0 <= x <= {FLOAT32_MAX!r}"
 POSITIVE = f"0.0 < x <= {FLOAT32_MAX!r}"
+MEASURE = "0.0 <= x"                # infinity too
 FRACTION = "0.0 <= x < 1.0"
 SHRINKING = "0.0 < x < 1.0"
 GROWING = f"1.0 < x <= {FLOAT32_MAX!r}"
 FLAG = ""
-IN_WORDS = {NONNEGATIVE: "finite and not negative", FRACTION: "from 0 up to but not including 1",
-            POSITIVE: "finite and above 0", SHRINKING: "between 0 and 1", GROWING: "finite and above 1"}
+IN_WORDS = {NONNEGATIVE: "finite and not negative", MEASURE: "not negative", POSITIVE: "finite and above 0",
+            FRACTION: "from 0 up to but not including 1", SHRINKING: "between 0 and 1",
+            GROWING: "finite and above 1"}
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,16 @@ def number(setting: Setting, value: Any, step: int) -> float:
 def explain(values: Mapping[str, Any], settings: tuple[Setting, ...], step: int = 1) -> None:
     """Raise an error that names the first of these settings that is not in its domain."""
     for s in settings:
-        if s.domain and s.name in values:
-            number(s, values[s.name], step)
+        if s.name in values:
+            number(s, values[s.name], step) if s.domain else flag(s.name, values[s.name])
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool, or an error that names it: what is true by accident, such as "False", is no flag."""
+    known = isinstance(value, Integral) and value in (0, 1)     # a bool is such a number
+    if not known and not (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
+        raise TypeError(f"{name}: True or False is needed, got {value!r}")
+    return bool(value)
 
 
 def whole(name: str, value: Any, least: int = 1, most: int = MOST_STEPS) -> int:

@@ -7,7 +7,8 @@ only read, is copied to C order if its strides differ (reading it in storage ord
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+import sys
+from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
@@ -24,10 +25,21 @@ DLPACK_CPU = (1, 3)             # kDLCPU, kDLCUDAHost: memory that the processor
 DLPACK_NAMES = {2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 14: "oneapi"}
 
 
-def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
-    """A NumPy array on the memory of x."""
+def _is_torch(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "torch"
+
+
+def _on_cpu(x: Any) -> bool:
+    return not hasattr(x, "__dlpack_device__") or x.__dlpack_device__()[0] in DLPACK_CPU
+
+
+def _as_numpy(name: str, x: Any, reading: bool = False) -> npt.NDArray[Any]:
+    """A NumPy array on the memory of x; reading: what cannot be shared may be copied."""
     if isinstance(x, np.ndarray):
         return x
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16 and not x.requires_grad:
+        x = x.view(torch.uint16)                # its bits: NumPy's DLPack knows no bfloat16
     try:
         if hasattr(x, "__dlpack_device__"):
             kind, number = x.__dlpack_device__()
@@ -42,6 +54,9 @@ def _as_numpy(name: str, x: Any) -> npt.NDArray[Any]:
             return np.from_dlpack(x)
         return np.asarray(memoryview(x))
     except (BufferError, RuntimeError, ValueError) as e:
+        a = np.asarray(x) if reading and hasattr(x, "__array__") and _on_cpu(x) and not _is_torch(x) else None
+        if a is not None and format_of(a) is not None:
+            return a                            # bfloat16 of JAX, say
         raise ValueError(f"{name}: its memory cannot be shared: {e}") from e
     except TypeError:
         pass
@@ -60,7 +75,7 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
     written, at need a copy if only read."""
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
-    a = _as_numpy(name, x)
+    a = _as_numpy(name, x, not writable)
     found = format_of(a)
     if found is None or found.name not in formats or not a.dtype.isnative:
         hint = f"; {name}.astype(numpy.float32) gives one" if "float32" in formats else ""
@@ -95,6 +110,28 @@ def check_shape(name: str, a: Array, other: str, shape: tuple[int, ...]) -> None
 Interval = tuple[int, int, str]
 
 
+class Memory:
+    """What memory is taken, and by which names; each array that is added is looked up among the others."""
+
+    def __init__(self) -> None:
+        self.taken: list[Interval] = []         # sorted
+        self.names: set[str] = set()
+
+    def add(self, names: Sequence[str], arrays: Sequence[Array]) -> None:
+        """Take these too, or none of them and raise the error that names two that overlap."""
+        more = intervals(names, arrays)
+        for low, high, name in more:
+            k = bisect_right(self.taken, low, key=itemgetter(1))
+            if k < len(self.taken) and self.taken[k][0] < high:
+                raise _overlap(name, self.taken[k][2])
+        if len(more) > len(self.taken) // 8:
+            self.taken = sorted([*self.taken, *more])
+        else:
+            for one in more:
+                insort(self.taken, one)
+        self.names.update(names)
+
+
 def intervals(names: Sequence[str], arrays: Sequence[Array]) -> list[Interval]:
     """(first byte, one past the last, name) of arrays to be written, sorted; refused if two share a byte."""
     taken = sorted((*bounds(a), name) for name, a in zip(names, arrays, strict=True) if a.nbytes)
@@ -120,6 +157,9 @@ def checked(names: Sequence[str], arrays: Sequence[Any], offset: int) -> tuple[A
     shape = present[0][1].shape
     for name, a in present[1:]:
         kept = FORMATS[form_of(a)]
+        if kept.block > 1 and a.shape != kept.shape(shape):
+            raise ValueError(f"{name} has shape {a.shape}: 8-bit codes for {names[0]}, which has shape {shape}, are an "
+                             f"array of shape {kept.shape(shape)}; optcore.state_array makes one")
         check_shape(name, a, names[0], kept.shape(shape))
         if offset % kept.block:
             raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {kept.block}")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optcore.rules.settings import CLIP_VALUE, FRACTION, NONNEGATIVE, POSITIVE, Setting, number
+from optcore.rules.settings import CLIP_VALUE, FRACTION, MEASURE, POSITIVE, Setting, flag, number
 
 # Where an option may be given: the functions of functional.py and reference.py; the constructors of optimizers/; their
 # step(); the constructors of torch/.
@@ -41,6 +41,8 @@ class Option:
         if self.choices:
             if value not in self.choices:
                 raise ValueError(f"{self.name}={value!r}: it must be {' or '.join(self.choices)}")
+        elif self.kind == "bool":
+            flag(self.name, value)
         elif self.setting is not None and not (value is None and self.default is None):
             number(self.setting, value, step)
 
@@ -76,8 +78,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_norm", None, "float | None", (STEP, TORCH),
            "clip: the step is made as if all gradients had then been multiplied by min(1, max_norm / (norm + 1e-6)), "
            "with their global Euclidean norm, which `grad_norm` then holds. They are read once more for it, and not "
-           "changed.",
-           setting=Setting("max_norm", 1.0, NONNEGATIVE, "", scheduled=False),
+           "changed. Infinity only measures.",
+           setting=Setting("max_norm", 1.0, MEASURE, "", scheduled=False),
            words={TORCH: "clip by the global norm of the gradients, as torch.nn.utils.clip_grad_norm_ but without "
                          "changing them; `grad_norm` then holds the norm."}),
     Option("rounding", "stochastic", "str", (FUNCTION,),

@@ -19,9 +19,11 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from optcore.rules.settings import number
+from optcore.rules.settings import FLOAT32_MAX, number
 from optcore.step.options import AVERAGE, Ask
-from optcore.step.share import Meant, Share, scaled
+from optcore.step.share import Meant, Share, scaled, together
+
+LEAST = 2.0 ** -149             # of float32
 
 
 class Tensors:
@@ -90,11 +92,16 @@ class Policy:
         is skipped; -1, with nothing changed, if a gradient is not usable as it stands. given: the gradients as the
         caller has them, where `grads` are conversions of them."""
         _, max_norm, clip_value, scale, clear, undoable = ask
-        # Schedules are asked here, so that what they raise comes before any change.
-        calls = [(share, share.call(meant, grads)) for share in tensors.shares]
+        if scale is not None and not (scale > 0 and LEAST <= 1.0 / scale <= FLOAT32_MAX):
+            raise ValueError(f"grad_scale={scale!r}: 1 / grad_scale is no float32")
+        # Schedules are asked here, so that what they raise comes before any change. They go by the optimizer's own
+        # count: the most steps that one of its tensors has taken.
+        shares = tensors.shares
+        now = 1 + (shares[0].latest() if len(shares) == 1 else max([share.latest() for share in shares], default=0))
+        calls = [(share, share.call(meant, grads, now)) for share in shares]
         if average is not None:
-            calls = [(share, ([(*block, weight(average, block[0])) for block in blocks], which))
-                     for share, (blocks, which) in calls]
+            towards = weight(average, now)
+            calls = [(share, ([(*block, towards) for block in blocks], which)) for share, (blocks, which) in calls]
         zero_grads = clear and len(calls) == 1      # what one walk clears, the next one may have to read
         if tensors.careful or undoable or len(calls) > 1 or clear and self.nonfinite == "skip":
             for share, _ in calls:
@@ -112,7 +119,7 @@ class Policy:
                     self._refuse_nonfinite(tensors, grads if given is None else given)
                 self._skip(grads if given is None else given, clear)
                 return 0
-            if max_norm is not None:
+            if max_norm is not None and max_norm != math.inf:
                 ratio = max_norm / (norm + 1e-6)
                 factor = 1.0 if ratio > 1.0 else ratio          # not min(): a NaN reaches every parameter
         if scale is not None:
@@ -121,14 +128,14 @@ class Policy:
             calls = [(share, (scaled(blocks, factor), which)) for share, (blocks, which) in calls]
         if tensors.careful:
             tensors.begin(grads)
-        before = tensors.copy(self._before) if undoable else None
-        done = 0
-        for share, call in calls:
-            stepped = share.step(call, grads, threads, seed, zero_grads, math.inf if clip_value is None else clip_value)
-            if stepped < 0:                         # the only one: of several each was found usable above
-                return -1
-            done += stepped
-        self._before = before
+        last, self._before = self._before, None     # what is kept of the last step may be written over
+        if undoable:
+            self._before = tensors.copy(last)
+        how = threads, seed, zero_grads, math.inf if clip_value is None else clip_value
+        done = calls[0][0].step(calls[0][1], grads, *how) if len(calls) == 1 else together(calls, grads, *how)
+        if done < 0:
+            self._before = last
+            return -1
         if clear and (given is not None or not zero_grads):
             self._clear([g for k, g in enumerate(grads if given is None else given)
                          if g is not None and not (zero_grads and g is grads[k])])

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from optcore import _kernels
 from optcore.rules import RULES, Rule
+from optcore.rules.settings import number
 
 Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else a kernel takes of a block
 Call = tuple[list[Block], list[int]]
@@ -26,8 +27,9 @@ class Share(Protocol):
 
     members: list[int]          # numbers of its tensors
 
-    def call(self, meant: Meant, grads: list[Any]) -> Call:
-        """What the step takes of settings and counts, schedules asked. Changes nothing; may raise."""
+    def call(self, meant: Meant, grads: list[Any], now: int) -> Call:
+        """What the step takes of settings and counts, schedules asked for step `now` of the optimizer. Changes nothing;
+        may raise."""
 
     def usable(self, grads: list[Any], zero_grads: bool) -> bool:
         """Whether `step` would take these gradients as they stand."""
@@ -42,6 +44,9 @@ class Share(Protocol):
     def counts(self) -> list[int]:
         """How many steps each of its tensors has taken."""
 
+    def latest(self) -> int:
+        """The largest of them."""
+
     def start(self, steps: list[int]) -> None:
         """Count on from these counts, one for each tensor."""
 
@@ -51,8 +56,17 @@ def scaled(blocks: list[Block], factor: float) -> list[Block]:
     return [(t, (x[0] * factor, *x[1:]), *more) for t, x, *more in blocks]
 
 
+def scalars_at(name: str, values: Iterable[Any], t: int, now: int) -> tuple[float, ...]:
+    """A rule's scalars at step t of a tensor, and step `now` of its optimizer: a schedule goes by the optimizer's
+    steps, so that a tensor that joined late takes the rate of now, and bias correction by the tensor's own."""
+    rule = RULES[name]
+    if t != now:
+        values = [number(s, x, now) if callable(x) else x for s, x in zip(rule.all_settings, values, strict=True)]
+    return rule.scalars(t, *values)
+
+
 class Elementwise:
-    """The share of a rule that changes each element by itself: one plan in the kernels.
+    """The share of a rule that changes each element by itself: one plan in the kernels, which counts its steps.
 
     rows: for each tensor (p, state..., compensation, copy, average), see _kernels.Plan. members: the tensors' numbers;
     groups: of each the number of its group; steps: of each how many it has taken; of_all: whether the optimizer has no
@@ -62,58 +76,62 @@ class Elementwise:
     def __init__(self, rule: Rule, rows: list[tuple[Any, ...]], members: list[int], groups: list[int], steps: list[int],
                  *, of_all: bool, nearest: bool, numbers: list[int] | None = None, tensor: type | None = None,
                  offsets: list[int] | None = None) -> None:
-        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, offsets)
+        self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, offsets,
+                                  steps)
         self.members = members
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
         self.all = of_all
-        self.start(steps)
-
-    def start(self, steps: list[int]) -> None:
-        self.steps = steps
-        self.taken: int | None = steps[0]               # the count of all, while they agree; else None
-        if any(t != self.taken for t in steps):
-            self.taken = None
+        self.counts, self.start = self.plan.steps, self.plan.start
 
     def mine(self, grads: list[Any]) -> list[Any]:
         return grads if self.all else [grads[i] for i in self.members]
 
-    def call(self, meant: Meant, grads: list[Any]) -> Call:
+    def latest(self) -> int:
+        return self.plan.taken if self.plan.taken >= 0 else max(self.plan.steps())
+
+    def call(self, meant: Meant, grads: list[Any], now: int) -> Call:
         """The step and scalars of each group at each step count met, and which of them each tensor takes."""
-        if self.taken is not None:
-            t = self.taken + 1
+        t = self.plan.taken + 1
+        if t == now:
             return [(t, RULES[meant[k][0]].scalars(t, *meant[k][1])) for k in self.groups], self.group_of
+        if t > 0:
+            return [(t, scalars_at(*meant[k], t, now)) for k in self.groups], self.group_of
         found: dict[tuple[int, int], int] = {}
         blocks: list[Block] = []
         which: list[int] = []
-        for t, group, g in zip(self.steps, self.group_of, self.mine(grads), strict=True):
+        for t, group, g in zip(self.plan.steps(), self.group_of, self.mine(grads), strict=True):
             number = found.get((group, t), -1)
             if number < 0 and g is not None:
-                name, values = meant[self.groups[group]]
                 number = found[group, t] = len(blocks)
-                blocks.append((t + 1, RULES[name].scalars(t + 1, *values)))
+                blocks.append((t + 1, scalars_at(*meant[self.groups[group]], t + 1, now)))
             which.append(number)
         return blocks, which
 
     def usable(self, grads: list[Any], zero_grads: bool) -> bool:
         return self.plan.usable(self.mine(grads), zero_grads)
 
+    def refused(self) -> list[int]:
+        """The number of the gradient that was last found not to be usable, if any."""
+        return [self.members[self.plan.refused]] if self.plan.refused >= 0 else []
+
+    def unusable(self, grads: list[Any], zero_grads: bool) -> list[int]:
+        """The numbers of the gradients that would not be taken by themselves, as they stand."""
+        return [self.members[k] for k in self.plan.unusable(self.mine(grads), zero_grads)]
+
     def squares(self, grads: list[Any], threads: int) -> float | None:
         return self.plan.squares(self.mine(grads), threads)
 
     def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
         mine = grads if self.all else [grads[i] for i in self.members]
-        stepped = self.plan.step(mine, *call, threads, seed, zero_grads, clip_value)
-        if self.taken is not None and stepped == len(mine):
-            self.taken += 1
-        elif stepped > 0:
-            self.steps, self.taken = self.counts(), None
-            for k, g in enumerate(mine):
-                self.steps[k] += g is not None
-        return stepped
+        return self.plan.step(mine, *call, threads, seed, zero_grads, clip_value)
 
-    def counts(self) -> list[int]:
-        return self.steps if self.taken is None else [self.taken] * len(self.members)
+
+def together(calls: list[tuple[Any, Call]], grads: list[Any], threads: int, seed: int, zero_grads: bool,
+             clip_value: float) -> int:
+    """The step of several shares as one: all of them, or none. Returns as Share.step."""
+    return _kernels.step_plans([(share.plan, share.mine(grads), *call) for share, call in calls], threads, seed,
+                               zero_grads, clip_value)
 
 
 class Gathered:

@@ -1,0 +1,86 @@
+# What an optimizer asks before a step: whether it is its turn, and whether it still has what it was given.
+#
+# Owns the lock of one optimizer and the comparison of objects by identity. Never looks into an array.
+
+cdef extern from *:
+    """
+    #if defined(_WIN32)
+      #include <process.h>
+      #define optcore_pid() ((long)_getpid())
+    #else
+      #include <unistd.h>
+      #define optcore_pid() ((long)getpid())
+    #endif
+    """
+    long this_process "optcore_pid"() noexcept nogil
+
+
+cdef extern from "Python.h":
+    ctypedef struct PyObject
+    PyObject* PyList_GET_ITEM(object, Py_ssize_t)       # as pointers: only compared, so nothing is counted
+    Py_ssize_t PyList_GET_SIZE(object)
+    bint PyDict_Next(object, Py_ssize_t*, PyObject**, PyObject**)
+
+
+@cython.final
+cdef class Turn:
+    """Whether somebody is at work on an optimizer: `with turn:`.
+
+    Entering and leaving are C code, and the with statement handles no signal between them and what they guard, so an
+    interrupt leaves no turn taken. Who comes in between is refused, not kept waiting: a handler of a signal that came
+    in the middle of a step would wait for itself.
+    """
+    cdef bint taken
+    cdef long process           # that took it
+
+    def __enter__(self):
+        if self.taken:
+            if this_process() != self.process:
+                raise RuntimeError("this process was forked while another thread was in the middle of a step of this "
+                                   "optimizer: its parameters may be half updated; make a new one from a saved state")
+            raise RuntimeError("this optimizer is in the middle of a step in another thread, or a signal's handler asks")
+        self.taken = True
+        self.process = this_process()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.taken = False
+        return False
+
+
+cdef bint same(list now, list objects, Py_ssize_t* k) noexcept:
+    """Whether the list holds just the objects from number k[0] on, which is moved behind them."""
+    cdef Py_ssize_t i, n = PyList_GET_SIZE(now)
+    if k[0] + n > PyList_GET_SIZE(objects):
+        return False
+    for i in range(n):
+        if PyList_GET_ITEM(now, i) != PyList_GET_ITEM(objects, k[0] + i):
+            return False
+    k[0] += n
+    return True
+
+
+def held(list groups, list params, list sources, list objects):
+    """Whether groups and sources still hold what they held: the values of "params" of the dicts `groups`, one after
+    another, just the objects `params`; the values of the sources (dicts and lists) just `objects`."""
+    cdef Py_ssize_t k = 0, at
+    cdef PyObject* value
+    for group in groups:
+        if type(group) is not dict or not same(<list?> (<dict> group)["params"], params, &k):
+            return False
+    if k != PyList_GET_SIZE(params):
+        return False
+    k = 0
+    for source in sources:
+        if type(source) is list:
+            if not same(<list> source, objects, &k):
+                return False
+        elif type(source) is dict:
+            at = 0
+            while PyDict_Next(source, &at, NULL, &value):
+                if k == PyList_GET_SIZE(objects) or value != PyList_GET_ITEM(objects, k):
+                    return False
+                k += 1
+        else:
+            return False
+    return k == PyList_GET_SIZE(objects)
