@@ -63,10 +63,7 @@ def load(path: str | os.PathLike[str], optimizer: str) -> dict[str, Any]:
     """
     library = _library("safetensors")
     name = os.fsdecode(path)
-    with open(os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as f:    # a pipe must not be waited for
-        if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
-            raise ValueError(f"{name}: it is no regular file")
-        data = f.read()
+    data = _read(name)
     try:
         about = _opened(data)
         if about["class"] != optimizer:
@@ -79,6 +76,19 @@ def load(path: str | os.PathLike[str], optimizer: str) -> dict[str, Any]:
         raise ValueError(f"{name}: {e}") from None
     except Exception as e:                              # a checksum keeps out no forger
         raise ValueError(f"{name}: it holds what no optimizer of optcore has saved: {e!r}") from None
+
+
+def _read(name: str) -> bytes:
+    """All of a regular file. A pipe is not waited for, and a device not read."""
+    number = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(number).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(number)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+        raise ValueError(f"{name}: it is no regular file")
+    with open(number, "rb") as f:
+        return f.read()
 
 
 def _library(name: str) -> Any:

@@ -66,7 +66,8 @@ def held(list groups, list params, list sources, list objects):
     cdef Py_ssize_t k = 0, at
     cdef PyObject* value
     for group in groups:
-        if type(group) is not dict or not same(<list?> (<dict> group)["params"], params, &k):
+        mine = (<dict> group).get("params") if type(group) is dict else None
+        if type(mine) is not list or not same(<list> mine, params, &k):
             return False
     if k != PyList_GET_SIZE(params):
         return False
