@@ -97,8 +97,9 @@ def through_joblib(x, folder):
     return joblib.load(folder / "x")
 
 
-@pytest.mark.parametrize("way", [lambda x, _: copy.deepcopy(x), lambda x, _: pickle.loads(pickle.dumps(x)), through_joblib],
-                         ids=["deepcopy", "pickle", "joblib"])
+@pytest.mark.parametrize("way", [
+    lambda x, _: copy.deepcopy(x), lambda x, _: pickle.loads(pickle.dumps(x)), through_joblib],
+    ids=["deepcopy", "pickle", "joblib"])
 @pytest.mark.parametrize("dtype", [F, ml_dtypes.bfloat16, np.uint16])
 @pytest.mark.parametrize("kind", [dict, list])
 def test_copies_of_parameters_and_optimizer_together_stay_connected(way, dtype, kind, tmp_path):

@@ -1,7 +1,7 @@
 """A KeyboardInterrupt at any moment: a step is made and counted, or not made, and the next one works.
 
-With lr 1 and gradients of 1 a parameter counts its own steps, so parameters, state and counts can be compared after each
-interrupt. The signals are timed to fall all over a step's Python."""
+With lr 1 and gradients of 1 a parameter counts its own steps, so parameters, state and counts can be compared after
+each interrupt. The signals are timed to fall all over a step's Python."""
 from __future__ import annotations
 
 import signal
@@ -89,7 +89,7 @@ def test_a_step_is_made_and_counted_or_not_made(kind, alarm):
     while alarm.fired < FIRES:
         turns += 1
         assert turns < 40 * FIRES, "the alarm hardly ever rings"
-        alarm(float(rng.uniform(1e-6, 40e-6)), lambda: [opt.step(grads, **options) for _ in range(30)])
+        alarm(float(rng.uniform(1e-6, 40e-6)), lambda opt=opt: [opt.step(grads, **options) for _ in range(30)])
         counts = [s["step"] for s in opt.state]
         for k, (p, n) in enumerate(zip(P, counts, strict=True)):
             assert (p == -n).all(), f"after {alarm.fired} interrupts {k} has moved {-p[0]} times and counted {n}"

@@ -99,7 +99,7 @@ class Saved:
                 if not isinstance(entries, Mapping):
                     raise TypeError(f"{label}: a dict is needed, got {type(entries).__name__}")
                 i = order[number]
-                new_steps[i] = count_in(label, entries)
+                new_steps[i] = count_in(label, entries, self.family.counted)
                 for key, x in entries.items():
                     if key != "step" and key not in self.family.carries:
                         new_state[i][key] = taken_over(layout, label, key, x, i)
@@ -180,8 +180,11 @@ class Saved:
         self.__dict__.update(state, _turn=_kernels.Turn(), param_groups=state["_layout"].groups)
 
 
-def count_in(label: str, entries: Mapping[str, Any]) -> int:
-    """How many steps a state says were taken. torch keeps the count in a tensor of float32."""
+def count_in(label: str, entries: Mapping[str, Any], counted: bool) -> int:
+    """How many steps a state says were taken. torch keeps the count in a tensor of float32, and of SGD none: what has
+    state there has taken one step at least."""
+    if "step" not in entries and not counted:
+        return 1
     if "step" not in entries:
         raise ValueError(f"{label}['step'] is missing")
     x = entries["step"]

@@ -1,0 +1,187 @@
+"""What a setting may be, and by whose count a schedule goes."""
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import optcore as oc
+from optcore.rules import FAMILIES
+
+F = np.float32
+FLAGS = [(name, k) for name, family in FAMILIES.items() for k, v in family.settings.items() if isinstance(v, bool)]
+NO_FLAGS = ["False", "no", "", 2, -1, 0.0, 1.0, None, [], [1], np.array([1, 1]), object()]
+
+
+def ones(n=4):
+    return np.ones(n, F)
+
+
+@pytest.mark.parametrize(("name", "flag"), FLAGS)
+def test_a_flag_is_true_or_false_and_nothing_that_is_true_by_accident(name, flag):
+    more = {"momentum": 0.9} if flag == "nesterov" else {}
+    for bad in NO_FLAGS:
+        with pytest.raises(TypeError, match=flag):
+            getattr(oc, name)([ones()], **{**more, flag: bad})
+        opt = getattr(oc, name)([ones()], **more)
+        opt.step([ones()])
+        opt.param_groups[0][flag] = bad
+        with pytest.raises(TypeError, match=flag):
+            opt.step([ones()])
+        assert opt.state[0]["step"] == 1
+    for good in (True, False, 0, 1, np.True_, np.False_, np.int64(1)):
+        w, v = ones(), ones()
+        for x, value in ((w, good), (v, bool(good))):
+            opt = getattr(oc, name)([x], **{**more, flag: value})
+            opt.step([np.full(4, 0.5, F)])
+        np.testing.assert_array_equal(w, v)
+
+
+@pytest.mark.parametrize("option", ["zero_grads", "undoable"])
+def test_the_flags_of_a_step_likewise(option):
+    opt = oc.SGD([ones()])
+    for bad in NO_FLAGS:
+        with pytest.raises(TypeError, match=option):
+            opt.step([ones()], **{option: bad})
+    opt.step([ones()], **{option: np.True_})
+
+
+def test_functions_take_no_flag_by_accident():
+    for module in (oc.functional, oc.reference):
+        for bad in NO_FLAGS:
+            with pytest.raises(TypeError, match="maximize"):
+                module.sgd(ones(), ones(), step=1, maximize=bad)
+
+
+def test_an_infinite_norm_only_measures():
+    for grads, norm in (([ones(4)], 2.0), ([np.full(4, np.inf, F)], np.inf)):
+        w, v = np.zeros(4, F), np.zeros(4, F)
+        opt = oc.SGD([w], lr=0.5)
+        opt.step(grads, max_norm=float("inf"))
+        oc.SGD([v], lr=0.5).step(grads)
+        assert opt.grad_norm == norm
+        np.testing.assert_array_equal(w, v)
+
+
+@pytest.mark.parametrize("scale", [1e-39, 5e-324, 1e-300])
+def test_a_scale_whose_inverse_is_no_float32_is_refused(scale):
+    w = ones()
+    with pytest.raises(ValueError, match="grad_scale"):
+        oc.SGD([w], lr=1.0).step([ones()], grad_scale=scale)
+    np.testing.assert_array_equal(w, ones())
+
+
+def test_one_limit_for_seeds_and_offsets():
+    most = 2 ** 64 - 1
+    w = ones(300)
+    m, v = (oc.state_array(w, "bfloat16") for _ in range(2))
+    oc.functional.adam(w, ones(300), m, v, step=1, seed=most, offset=most)
+    oc.Adam([w], seed=most, state_dtype="bfloat16").step([ones(300)])
+    for bad in (-1, most + 1, 0.5, "x"):
+        for name in ("seed", "offset"):
+            with pytest.raises((TypeError, ValueError), match=name):
+                oc.functional.adam(w, ones(300), m, v, step=1, **{name: bad})
+        with pytest.raises((TypeError, ValueError), match="seed"):
+            oc.Adam([w], seed=bad)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_a_schedule_goes_by_the_optimizers_own_count(name):
+    """A layer that is unfrozen late takes the rate of now; its bias correction is its own first step's."""
+    if "lr" in FAMILIES[name].fill.values():
+        return                                  # read once, a function of the step is refused
+    seen = []
+
+    def lr(t):
+        seen.append(t)
+        return 1.0 / t
+
+    early, late, plain = (np.zeros(3, F) for _ in range(3))
+    opt = getattr(oc, name)({"early": early, "late": late}, lr=lr)
+    for _ in range(9):
+        opt.step({"early": ones(3), "late": None})
+    seen.clear()
+    opt.step({"early": ones(3), "late": ones(3)})
+    assert set(seen) == {10}
+    getattr(oc, name)([plain], lr=0.1).step([ones(3)])
+    np.testing.assert_array_equal(late, plain)
+    assert [s["step"] for s in opt.state] == [10, 1]
+
+
+@pytest.mark.parametrize("call", ["save", "state_dict", "undo", "add_param_group", "load_state_dict"])
+def test_beside_another_threads_step_it_is_refused_and_nothing_is_torn(call, tmp_path):
+    n = 300_000
+    w = np.ones(n, F)
+    opt = oc.Adam([w])
+    grads = [np.full(n, 0.5, F)]
+    opt.step(grads)
+    good = opt.state_dict()
+    calls = {"save": lambda: opt.save(tmp_path / "x"), "state_dict": opt.state_dict, "undo": opt.undo,
+             "add_param_group": lambda: opt.add_param_group({"params": [np.ones(2, F)], "lr": -1.0}),
+             "load_state_dict": lambda: opt.load_state_dict(good)}
+    stop = threading.Event()
+
+    def steps():
+        while not stop.is_set():
+            try:
+                opt.step(grads)
+            except RuntimeError:
+                pass                            # the other thread was at work
+    thread = threading.Thread(target=steps)
+    thread.start()
+    try:
+        refused, until = 0, time.monotonic() + 3.0
+        while refused < 3 and time.monotonic() < until:
+            try:
+                found = calls[call]()
+            except RuntimeError as e:
+                refused += "in the middle of a step" in str(e)
+            except ValueError as e:
+                assert "lr" in str(e)
+            else:
+                if call == "state_dict":
+                    assert np.unique(found["state"][0]["exp_avg_sq"]).size == 1
+                elif call == "save":
+                    again = oc.Adam([np.ones(n, F)])
+                    again.load(tmp_path / "x")
+                    assert np.unique(again.state[0]["exp_avg_sq"]).size == 1
+    finally:
+        stop.set()
+        thread.join()
+    opt.step(grads)
+
+
+def test_a_pipe_is_not_waited_for_and_a_private_file_stays_private(tmp_path):
+    opt = oc.Adam([ones()])
+    opt.step([ones()])
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: it is no regular file"):
+        opt.load(tmp_path / "pipe")
+    path = tmp_path / "x"
+    opt.save(path)
+    path.chmod(0o6640)
+    opt.save(path)
+    assert path.stat().st_mode & 0o7777 == 0o640
+
+
+def test_one_unusual_gradient_costs_its_own_conversion():
+    """Counted in checks of arrays, not in seconds."""
+    from optcore.step import arrays
+
+    P = [np.ones((8, 8), F) for _ in range(50)]
+    opt = oc.Adam(P)
+    grads = [np.ones((8, 8), F) for _ in P]
+    opt.step(grads)
+    grads[7] = np.ones((8, 8), F).T
+    before, seen = arrays.view, []
+    try:
+        arrays.view = lambda name, *more, **options: seen.append(name) or before(name, *more, **options)
+        opt.step(grads)
+        grads[3] = grads[3].astype(np.float16).T
+        opt.step(grads)
+    finally:
+        arrays.view = before
+    assert seen == ["grads[7]", "grads[3]", "grads[7]"]
