@@ -32,7 +32,8 @@ class ReferenceLoop:
 
     def step(self, grads):
         name, values = self.family.pick(self.settings)
-        rule = RULES[name]
+        rule, now = RULES[name], 1 + max(self.steps)
+        values = [v(now) if callable(v) else v for v in values]         # by the optimizer's own count
         for i, (p, g) in enumerate(zip(self.params, grads, strict=True)):
             if g is None:
                 continue
