@@ -2,19 +2,6 @@
 #
 # Owns the lock of one optimizer and the comparison of objects by identity. Never looks into an array.
 
-cdef extern from *:
-    """
-    #if defined(_WIN32)
-      #include <process.h>
-      #define optcore_pid() ((long)_getpid())
-    #else
-      #include <unistd.h>
-      #define optcore_pid() ((long)getpid())
-    #endif
-    """
-    long this_process "optcore_pid"() noexcept nogil
-
-
 cdef extern from "Python.h":
     ctypedef struct PyObject
     PyObject* PyList_GET_ITEM(object, Py_ssize_t)       # as pointers: only compared, so nothing is counted
@@ -31,18 +18,31 @@ cdef class Turn:
     in the middle of a step would wait for itself.
     """
     cdef bint taken
-    cdef long process           # that took it
+    cdef bint forked            # whether this process was a forked child when it was taken
+    cdef list groups, params, sources, objects
 
+    def watch(self, list groups, list params, list sources, list objects):
+        """Let `unchanged` ask about these: the optimizer's groups and, one after another, the arrays in their "params";
+        dicts and lists, and, one after another, the values in them."""
+        self.groups, self.params, self.sources, self.objects = groups, params, sources, objects
+
+    @cython.binding(False)
+    def unchanged(self):
+        """Whether groups and sources still hold just what they held."""
+        return held(self.groups, self.params, self.sources, self.objects)
+
+    @cython.binding(False)
     def __enter__(self):
         if self.taken:
-            if this_process() != self.process:
+            if TEAM.forked != self.forked:
                 raise RuntimeError("this process was forked while another thread was in the middle of a step of this "
                                    "optimizer: its parameters may be half updated; make a new one from a saved state")
             raise RuntimeError("this optimizer is in the middle of a step in another thread, or a signal's handler asks")
         self.taken = True
-        self.process = this_process()
+        self.forked = TEAM.forked
         return self
 
+    @cython.binding(False)
     def __exit__(self, kind, error, trace):
         self.taken = False
         return False
@@ -60,9 +60,7 @@ cdef bint same(list now, list objects, Py_ssize_t* k) noexcept:
     return True
 
 
-def held(list groups, list params, list sources, list objects):
-    """Whether groups and sources still hold what they held: the values of "params" of the dicts `groups`, one after
-    another, just the objects `params`; the values of the sources (dicts and lists) just `objects`."""
+cdef bint held(list groups, list params, list sources, list objects) except -1:
     cdef Py_ssize_t k = 0, at
     cdef PyObject* value
     for group in groups:

@@ -9,13 +9,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from optcore import _kernels
 from optcore.optimizers.layout import Copies, Layout
 from optcore.optimizers.saved import Saved
 from optcore.rules.settings import MOST_SEED, explain, whole
 from optcore.step import arrays as _arrays
 from optcore.step import threads as _threads
-from optcore.step.options import CLASS, PLAIN, STEP, Ask, asked, check, options
+from optcore.step.options import CLASS, PLAIN, STEP, asked, check, options
 from optcore.step.policy import Policy, weight
 from optcore.step.share import scalars_at
 from optcore.step.signatures import paragraphs
@@ -34,10 +33,10 @@ class Optimizer(Saved, Policy):
         self._average = given["average"]
         self._seed = whole("seed", given["seed"], 0, MOST_SEED)
         self.skipped, self.grad_norm, self._before = 0, None, None
-        self._turn = _kernels.Turn()
         self.param_groups: list[dict[str, Any]] = []
         self._layout = Layout(self.family, self.param_groups, StateFormats(self.family, given["state_dtype"]),
                               given["rounding"], self._average is not None)
+        self._turn = self._layout.turn
         groups = params if isinstance(params, (list, tuple)) and params and all(
             isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
         for group in groups:
@@ -80,37 +79,35 @@ class Optimizer(Saved, Policy):
 
     def step(self, grads: Any, **options: Any) -> None:
         with self._turn:
-            self._step(grads, asked(options) if options else PLAIN)
-
-    def _step(self, grads: Any, ask: Ask) -> None:
-        layout = self._layout
-        if not layout.given.unchanged():
-            layout.look()
-        flat = layout.flat(grads)
-        threads = 0 if ask.num_threads is None else _threads.checked(ask.num_threads)
-        pick = self.family.pick
-        try:
-            meant = [pick(group) for group in self.param_groups]
-        except Exception:
-            for group in self.param_groups:     # the same error, or one that names the setting
-                self._scalars(group, 1)
-            raise
-        meaning = [name for name, _ in meant]
-        if meaning != layout.meaning:           # new state is seen from outside: nothing may be refused after it
-            now = 1 + max(layout.steps, default=0)
-            for k, t in set(layout.coming(meaning)):
-                self._scalars(self.param_groups[k], t, now)
-            weight(self._average, now)
-            flat = layout.converted(flat, ask.zero_grads)
-            layout.prepare(meaning)
-        elif ask.zero_grads and len(layout.shares) > 1:
-            flat = layout.converted(flat, True)         # no share sees whether another one's gradient overlaps its own
-        if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
-            for convert in (layout.one_converted, layout.each_converted, layout.converted):
-                flat = convert(flat, ask.zero_grads)
-                if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) >= 0:
-                    return
-            raise AssertionError("the kernels refused gradients that passed every check")
+            ask = asked(options) if options else PLAIN
+            layout = self._layout
+            if not layout.turn.unchanged():
+                layout.look()
+            flat = layout.flat(grads)
+            threads = 0 if ask.num_threads is None else _threads.checked(ask.num_threads)
+            pick = self.family.pick
+            try:
+                meant = [pick(group) for group in self.param_groups]
+            except Exception:
+                for group in self.param_groups:     # the same error, or one that names the setting
+                    self._scalars(group, 1)
+                raise
+            meaning = [name for name, _ in meant]
+            if meaning != layout.meaning:           # new state is seen from outside: nothing may be refused after it
+                now = 1 + max(layout.steps, default=0)
+                for k, t in set(layout.coming(meaning)):
+                    self._scalars(self.param_groups[k], t, now)
+                weight(self._average, now)
+                flat = layout.converted(flat, ask.zero_grads)
+                layout.prepare(meaning)
+            elif ask.zero_grads and len(layout.shares) > 1:
+                flat = layout.converted(flat, True)     # no share sees whether another's gradient overlaps its own
+            if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
+                for convert in (layout.one_converted, layout.each_converted, layout.converted):
+                    flat = convert(flat, ask.zero_grads)
+                    if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) >= 0:
+                        return
+                raise AssertionError("the kernels refused gradients that passed every check")
 
     def _clear(self, grads: list[Any]) -> None:
         for g in grads:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from optcore import _kernels
 from optcore.step import arrays as _arrays
 from optcore.step.arrays import Array
 
@@ -86,9 +85,9 @@ class Given:
         self.objects += [m.given for m in members]
         self.arrays += [m.array for m in members]
 
-    def unchanged(self) -> bool:
-        """Whether nobody has put anything in the place of what was there."""
-        return _kernels.held(self.groups, self.arrays, self.containers if self.plain else [
+    def watched(self, turn: Any) -> None:
+        """Let the lock know what to look at before each step."""
+        turn.watch(self.groups, self.arrays, self.containers if self.plain else [
             s.values() for s in self.sources], self.objects)
 
     def look(self, view: View, named: bool) -> Given:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from optcore import _kernels
 from optcore.formats import decode, playing
 from optcore.optimizers.given import Given, Group, Member, Source
 from optcore.rules import RULES, Family, Rule
@@ -33,6 +34,7 @@ class Layout(Tensors):
         self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
         self.given = Given(groups)                      # what the caller has
+        self.turn = _kernels.Turn()                     # whether somebody is at work, and whether that is still so
         self.params: list[Array] = []                   # and views of it
         self.labels: list[str] = []                     # what messages call each of them
         self.names: list[Any] | None = None             # their keys, if they were given by name
@@ -75,10 +77,12 @@ class Layout(Tensors):
         self.steps += [0] * len(views)
         self.state += [{} for _ in views]
         self.meaning = None
+        self.given.watched(self.turn)
 
     def look(self) -> None:
         """Before a step: take note of what the caller has put in the place of what was there (see given.py)."""
         found = self.given.look(self.view, self.names is not None)
+        found.watched(self.turn)
         memory = _arrays.Memory()
         memory.add([m.label for m in found.members], found.arrays)
         if [m.old for m in found.members] == list(range(len(self.params))) and all(
@@ -255,11 +259,13 @@ class Layout(Tensors):
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()                                   # plans hold addresses; they are laid out again at the next step
-        gone = ("groups", "params", "memory", "shares", "meaning")
+        gone = ("groups", "params", "memory", "shares", "meaning", "turn")
         return {k: v for k, v in self.__dict__.items() if k not in gone}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, shares=[], meaning=None, memory=_arrays.Memory())
         self.given.restore(self.view)
         self.groups, self.params = self.given.groups, list(self.given.arrays)
+        self.turn = _kernels.Turn()
+        self.given.watched(self.turn)
         self.memory.add(self.labels, self.params)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optcore import _files, _kernels
+from optcore import _files
 from optcore.formats import FORMATS, form_of
 from optcore.optimizers.layout import Layout
 from optcore.rules import RULES, Family
@@ -53,7 +53,7 @@ class Saved:
 
     def _as_dict(self, tensors: bool) -> dict[str, Any]:
         layout = self._layout
-        if not layout.given.unchanged():
+        if not layout.turn.unchanged():
             layout.look()
         layout.settle()
         groups, i = [], 0
@@ -177,7 +177,8 @@ class Saved:
         return {**kept, "_before": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _turn=_kernels.Turn(), param_groups=state["_layout"].groups)
+        layout = state["_layout"]
+        self.__dict__.update(state, _turn=layout.turn, param_groups=layout.groups)
 
 
 def count_in(label: str, entries: Mapping[str, Any], counted: bool) -> int:

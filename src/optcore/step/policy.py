@@ -97,7 +97,7 @@ class Policy:
         # Schedules are asked here, so that what they raise comes before any change. They go by the optimizer's own
         # count: the most steps that one of its tensors has taken.
         shares = tensors.shares
-        now = 1 + (shares[0].latest() if len(shares) == 1 else max([share.latest() for share in shares], default=0))
+        now = 0 if len(shares) == 1 and average is None else 1 + max([share.latest() for share in shares], default=0)
         calls = [(share, share.call(meant, grads, now)) for share in shares]
         if average is not None:
             towards = weight(average, now)

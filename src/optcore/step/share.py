@@ -28,8 +28,8 @@ class Share(Protocol):
     members: list[int]          # numbers of its tensors
 
     def call(self, meant: Meant, grads: list[Any], now: int) -> Call:
-        """What the step takes of settings and counts, schedules asked for step `now` of the optimizer. Changes nothing;
-        may raise."""
+        """What the step takes of settings and counts, schedules asked for step `now` of the optimizer; 0: of this
+        share, which is alone. Changes nothing; may raise."""
 
     def usable(self, grads: list[Any], zero_grads: bool) -> bool:
         """Whether `step` would take these gradients as they stand."""
@@ -93,10 +93,11 @@ class Elementwise:
     def call(self, meant: Meant, grads: list[Any], now: int) -> Call:
         """The step and scalars of each group at each step count met, and which of them each tensor takes."""
         t = self.plan.taken + 1
-        if t == now:
+        if t > 0 and now in (0, t):
             return [(t, RULES[meant[k][0]].scalars(t, *meant[k][1])) for k in self.groups], self.group_of
         if t > 0:
             return [(t, scalars_at(*meant[k], t, now)) for k in self.groups], self.group_of
+        now = now or 1 + self.latest()
         found: dict[tuple[int, int], int] = {}
         blocks: list[Block] = []
         which: list[int] = []
