@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "optcore"
 # counts; up to the reference nothing is compiled.
 FLOORS = (
     ("formats",), ("rules",),
-    ("step.options", "step.signatures", "step.state", "step.arrays"), ("reference",),
+    ("step.options", "step.signatures", "step.state", "step.arrays", "step.surroundings"), ("reference",),
     ("_kernels",), ("_dispatch",), ("step.threads", "step.share", "step.policy"), ("_info",),
     ("functional", "accumulate"), ("schedules",), ("_files",), ("optimizers",), ("search",),
     ("check", "minimizers", "surfaces"),
@@ -85,7 +85,8 @@ def below(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", ["reference", "rules", "formats", "step.options", "step.signatures", "check"])
+@pytest.mark.parametrize("module", ["reference", "rules", "formats", "step.options", "step.signatures",
+                                    "step.surroundings", "check"])
 def test_what_the_kernels_are_held_against_imports_nothing_compiled(module):
     assert "_kernels" not in below(module) and "_dispatch" not in below(module)
 
