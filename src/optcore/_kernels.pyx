@@ -15,12 +15,14 @@ Design:
 cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.buffers cimport Interval, acquire, acquire_float32, by_address, disjoint, fits, same_shape
+from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, by_address, disjoint, fits,
+                                      is_as_it_was, same_shape, watch)
 from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend, same_layout
 from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER,
