@@ -20,7 +20,7 @@ FLOORS = (
     ("_kernels",), ("_dispatch",), ("step.threads", "step.share", "step.policy"), ("_info",),
     ("functional", "accumulate"), ("schedules",), ("_files",), ("optimizers",), ("search",),
     ("check", "minimizers", "surfaces"),
-    ("racing",), ("torch",), ("cli",), ("__main__", "__init__"),
+    ("racing",), ("torch",), ("cli",), ("__main__", "__init__"), ("__pyinstaller",),
 )
 # What other packages may be imported where; NumPy and the standard library everywhere but in none.
 OUTSIDE = {"torch": ("torch",), "scipy": ("minimizers",), "matplotlib": ("racing",),
@@ -134,7 +134,7 @@ def on_the_map() -> set[str]:
     for line in (ROOT / "ARCHITECTURE.md").read_text().split("```")[1].splitlines():
         if line[:1].strip():
             folder = line.split()[0] if line.split()[0].endswith("/") else ""
-        found |= {folder + name for name in re.findall(r"(?<![\w/])\w+\.(?:pyx|pxd|pxi|py)\b", line)}
+        found |= {folder + name for name in re.findall(r"(?<![\w/-])[\w-]+\.(?:pyx|pxd|pxi|py)\b", line)}
     return found
 
 
