@@ -69,7 +69,8 @@ def test_whoever_loads_openmp_and_has_it_bind_the_main_thread_the_processors_are
 def test_torchs_number_of_threads_is_heeded_as_a_wish():
     code = ("import torch, optcore; before = optcore.get_num_threads(); torch.set_num_threads(1)\n"
             "info = optcore.build_info(); print((before, info['threads'], info['threads_from']))")
-    done = subprocess.run([sys.executable, "-c", code], env=QUIET, capture_output=True, text=True, timeout=240, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=QUIET, capture_output=True, text=True, timeout=240,
+                          check=True)
     before, after, source = ast.literal_eval(done.stdout)
     assert after == 1 and (before == 1 or source == "omp_set_num_threads in this thread")
 
