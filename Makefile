@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/*/*)
 
-.PHONY: train test test-core docs lint bench trainers stubs check-installs clean
+.PHONY: train test test-core docs lint bench trainers stubs check-installs check-flags sanitize clean
 
 train: .venv/train.stamp
 	.venv/bin/python examples/train_charlm.py --out build/train_charlm.png
@@ -37,6 +37,15 @@ stubs: .venv/test.stamp
 # Installs from an sdist, from the tree and editable under each interpreter named, and runs tests on each.
 check-installs:
 	tools/check_installs.sh $(PYTHONS)
+
+# Builds with fast-math in CFLAGS and LDFLAGS: it must reach neither the kernels nor whoever imports them.
+check-flags: .venv/test.stamp
+	tools/check_flags.sh
+
+# The kernels under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer: builds of their own, the tests that
+# need no torch.
+sanitize: .venv-core/test-core.stamp
+	tools/sanitize.sh .venv-core/bin/python
 
 .venv/%.stamp: $(SOURCES) tools/setup_env.sh
 	PYTHON="$(PYTHON)" tools/setup_env.sh $*

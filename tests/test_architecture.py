@@ -16,11 +16,11 @@ SOURCE = ROOT / "src" / "optcore"
 # counts; up to the reference nothing is compiled.
 FLOORS = (
     ("formats",), ("rules",),
-    ("step.options", "step.signatures", "step.state", "step.arrays"), ("reference",),
+    ("step.options", "step.signatures", "step.state", "step.arrays", "step.surroundings"), ("reference",),
     ("_kernels",), ("_dispatch",), ("step.threads", "step.share", "step.policy"), ("_info",),
     ("functional", "accumulate"), ("schedules",), ("_files",), ("optimizers",), ("search",),
     ("check", "minimizers", "surfaces"),
-    ("racing",), ("torch",), ("cli",), ("__main__", "__init__"),
+    ("racing",), ("torch",), ("cli",), ("__main__", "__init__"), ("__pyinstaller",),
 )
 # What other packages may be imported where; NumPy and the standard library everywhere but in none.
 OUTSIDE = {"torch": ("torch",), "scipy": ("minimizers",), "matplotlib": ("racing",),
@@ -85,7 +85,8 @@ def below(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", ["reference", "rules", "formats", "step.options", "step.signatures", "check"])
+@pytest.mark.parametrize("module", ["reference", "rules", "formats", "step.options", "step.signatures",
+                                    "step.surroundings", "check"])
 def test_what_the_kernels_are_held_against_imports_nothing_compiled(module):
     assert "_kernels" not in below(module) and "_dispatch" not in below(module)
 
@@ -133,7 +134,7 @@ def on_the_map() -> set[str]:
     for line in (ROOT / "ARCHITECTURE.md").read_text().split("```")[1].splitlines():
         if line[:1].strip():
             folder = line.split()[0] if line.split()[0].endswith("/") else ""
-        found |= {folder + name for name in re.findall(r"(?<![\w/])\w+\.(?:pyx|pxd|pxi|py)\b", line)}
+        found |= {folder + name for name in re.findall(r"(?<![\w/-])[\w-]+\.(?:pyx|pxd|pxi|py)\b", line)}
     return found
 
 

@@ -15,25 +15,29 @@ Design:
 cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.buffers cimport Interval, acquire, acquire_float32, by_address, disjoint, fits, same_shape
+from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, by_address, disjoint, fits,
+                                      is_as_it_was, same_shape, watch)
 from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend, same_layout
 from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER,
                                       STATE, Format, blocks_in, fill_formats)
-from optcore.kernels.platform cimport COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, openmp_library
+from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_max_threads, openmp_library,
+                                       processors)
 from optcore.kernels.rounding cimport noise_of
 from optcore.kernels.rules cimport MAX_RULES, Registry, Rule, enlist_rules
 from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Piece, Search, SearchNoise, perturb_share
 from optcore.kernels.sums cimport SUM_BLOCK, Squares, blocks_of, pairwise, squares
-from optcore.kernels.team cimport SIZES, Pace, Team, region, run, size_class
+from optcore.kernels.team cimport SIZES, Pace, Team, default_threads, region, run, size_class
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
+from optcore.kernels.workers cimport can_start, refuses, set_stack, try_again
 
 cdef enum:
     ASIDE = 3               # arrays that may follow those of the row: compensation, copy, average
@@ -76,15 +80,41 @@ def rule_index(str name):
 
 # ---------------------------------------------------------------------------------------------- threads
 
-cdef Team TEAM = Team(threads=1, ours=False, forked=False, grain=1024, least=16384)
+cdef Team TEAM = Team(threads=1, ours=False, usual=0, forked=False, grain=1024, least=16384)
 cdef Pace paces[MAX_RULES][<int> SIZES]
 cdef Pace square_paces[<int> SIZES]
 
 
-def set_default_threads(int n, bint ours):
-    """How many threads a walk uses when its call does not say. `ours`: fewer may be used where they are faster."""
+def set_default_threads(int n, bint ours, int usual, size_t stack):
+    """How many threads a walk uses when its call does not say. `ours`: fewer may be used where they are faster, or where
+    OpenMP has been told a lower number that is not its `usual` one. stack: bytes of stack that OpenMP was told to give
+    each thread, 0 for the system's number. What could not be started before is tried again."""
     TEAM.threads = n
     TEAM.ours = ours
+    TEAM.usual = usual
+    set_stack(stack)
+    try_again()
+
+
+def get_default_threads():
+    """How many a walk in this thread may use when its call does not say."""
+    return default_threads(&TEAM)
+
+
+def can_start_threads(int n):
+    """Whether the system lets this thread have a team of n; True where a walk would not ask for one. Tries again."""
+    try_again()
+    return TEAM.forked or bool(can_start(n))
+
+
+def threads_refused():
+    """Whether the default number of threads could not be started, so that walks are serial."""
+    return bool(refuses(TEAM.threads))
+
+
+def max_threads():
+    """OpenMP's own number for the calling thread."""
+    return omp_get_max_threads()
 
 
 def set_forked():
@@ -263,5 +293,6 @@ def info():
         "flags": FLAGS.decode(),
         "openmp": OPENMP_DATE,
         "openmp_runtime": None if library == NULL else library.decode("utf-8", "replace"),
+        "processors": processors(),
         "cpu_level": cpu_level(),
     }

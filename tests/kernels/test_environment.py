@@ -6,9 +6,13 @@ What is decided at import is looked at in a process of its own.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import runpy
 import sys
+import tomllib
+import types
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +68,23 @@ def test_the_builds_that_run_are_those_whose_instructions_the_processor_has():
         v4 = v3 and has >= {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
         expected = {"v4": v4, "v3": v3, "baseline": True, "generic": False}
         assert USABLE == [isa for isa in _dispatch.built() if expected[isa]]
+
+def test_pyinstaller_is_told_of_every_module_that_is_imported_by_name(monkeypatch):
+    root = Path(__file__).parents[2]
+    told = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]["pyinstaller40"]["hook-dirs"]
+    module, function = told.split(":")
+    (folder,) = getattr(importlib.import_module(module), function)()
+    hooks = types.ModuleType("PyInstaller.utils.hooks")
+    hooks.copy_metadata = lambda name: [(name, name)]
+    monkeypatch.setitem(sys.modules, "PyInstaller", types.ModuleType("PyInstaller"))
+    monkeypatch.setitem(sys.modules, "PyInstaller.utils", types.ModuleType("PyInstaller.utils"))
+    monkeypatch.setitem(sys.modules, "PyInstaller.utils.hooks", hooks)
+    hook = runpy.run_path(str(Path(folder) / "hook-optcore.py"))
+    for isa in _dispatch.built():
+        assert f"optcore._kernels_{isa}" in hook["hiddenimports"]
+    assert {"optcore.minimizers", "optcore.racing", "optcore.surfaces"} <= set(hook["hiddenimports"])
+    assert all(importlib.util.find_spec(name) for name in hook["hiddenimports"])
+    assert hook["datas"] == [("optcore", "optcore")]
 
 # ------------------------------------------------------------------------------------------- OPTCORE_ISA
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import optcore as oc
+from optcore.step import surroundings
 from optcore.step import threads as _threads
 from tests.support.processes import STEPS, run, value_of
 
@@ -80,14 +81,30 @@ def test_a_smaller_team_than_asked_for_does_all_the_work():
         assert value_of(STEPS, **{name: word})[1] == value_of(STEPS)[1]
 
 
+AS_BOUND = [{"OMP_PROC_BIND": "true"}, {"OMP_PROC_BIND": "spread"}, {"OMP_PLACES": "threads"}, {"OMP_PLACES": "cores"}]
+
+
+@pytest.mark.parametrize("told", AS_BOUND, ids=str)
+def test_a_main_thread_that_openmp_binds_does_not_make_it_one(told):
+    """Bound, its affinity mask has one processor left; tests/torch has the same where torch loads OpenMP first."""
+    assert value_of(INFO, **told) == value_of(INFO)
+
+
+def test_places_that_leave_out_processors_are_heeded():
+    first = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    openmp = oc.build_info()["openmp"] is not None
+    count, source = value_of(INFO, OMP_PLACES=f"{{{first}}}")
+    assert count == 1 or not openmp and source == "built without OpenMP"
+
+
 def test_affinity_limits_the_default():
     code = """
 import os, sys
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 import optcore as oc
-from optcore.step.threads import _affinity, _cgroup_cpus
-print((oc.get_num_threads(), oc.build_info()["threads_from"], _affinity(), _cgroup_cpus() < _affinity()))
+from optcore.step.surroundings import affinity, cgroup_cpus
+print((oc.get_num_threads(), oc.build_info()["threads_from"], affinity(), cgroup_cpus() < affinity()))
 """
     threads, source, cpus, quota_binds = value_of(code)
     assert cpus == (1 if hasattr(os, "sched_setaffinity") else os.cpu_count())
@@ -103,7 +120,7 @@ def tree(root, files, own):
         (root / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "fs" / name).write_text(text)
     (root / "own").write_text(own)
-    return _threads._cgroup_cpus(root / "fs", root / "own")
+    return surroundings.cgroup_cpus(root / "fs", root / "own")
 
 
 V1 = "12:pids:/a/b\n5:cpuacct,cpu:/a/b\n1:name=systemd:/\n"
@@ -142,5 +159,5 @@ def test_the_smallest_quota_on_the_way_to_the_root_binds(quotas):
 
 
 def test_no_cgroup_files_at_all(tmp_path):
-    assert _threads._cgroup_cpus(tmp_path / "fs", tmp_path / "missing") == math.inf
+    assert surroundings.cgroup_cpus(tmp_path / "fs", tmp_path / "missing") == math.inf
 

@@ -4,12 +4,15 @@ torch_ranks.py has what the ranks do and check; each run here starts them and wa
 """
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import optcore as oc
 
 PROGRAM = str(Path(__file__).parent.parent / "support" / "torch_ranks.py")
 QUIET = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "OPTCORE_"))}
@@ -52,6 +55,24 @@ def test_under_torchrun_the_ranks_share_the_processors_and_it_is_said_once(tmp_p
         assert said not in done.stderr
     for rank in range(2):
         assert f"rank {rank}: {max(1, here // 2)} torchrun's ranks 1" in done.stdout
+
+
+@pytest.mark.parametrize("order", ["torch, optcore", "optcore, torch"])
+@pytest.mark.parametrize("told", [{"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "threads"}], ids=str)
+def test_whoever_loads_openmp_and_has_it_bind_the_main_thread_the_processors_are_counted(order, told):
+    code = f"import {order}, torch; print(optcore.get_num_threads(), torch.get_num_threads())"
+    done = subprocess.run([sys.executable, "-c", code], env=QUIET | told, capture_output=True, text=True, timeout=240,
+                          check=True)
+    assert int(done.stdout.split()[0]) == oc.get_num_threads()
+
+
+def test_torchs_number_of_threads_is_heeded_as_a_wish():
+    code = ("import torch, optcore; before = optcore.get_num_threads(); torch.set_num_threads(1)\n"
+            "info = optcore.build_info(); print((before, info['threads'], info['threads_from']))")
+    done = subprocess.run([sys.executable, "-c", code], env=QUIET, capture_output=True, text=True, timeout=240,
+                          check=True)
+    before, after, source = ast.literal_eval(done.stdout)
+    assert after == 1 and (before == 1 or source == "omp_set_num_threads in this thread")
 
 
 def test_what_is_said_about_threads():

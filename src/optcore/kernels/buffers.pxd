@@ -1,10 +1,12 @@
 # cython: cdivision=True
 # Python objects as memory: the buffer protocol, and what is asked of a buffer before the engine may walk it.
 #
-# Owns which buffers are taken as they stand; never raises: what is not taken is explained by step/arrays.py.
+# Owns which buffers are taken as they stand; never raises: what is not taken is explained by step/arrays.py. And whether
+# an array is still what it was: NumPy's resize(refcheck=False) frees memory that is exported as a buffer.
 
-from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
+from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
+from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from optcore.kernels.formats cimport FORMATS, PARAMETER, Format, bytes_of
 from optcore.kernels.platform cimport LITTLE_ENDIAN
 
@@ -86,3 +88,50 @@ cdef inline int by_address(const void* a, const void* b) noexcept nogil:
     cdef const Interval* x = <const Interval*> a
     cdef const Interval* y = <const Interval*> b
     return (x.low > y.low) - (x.low < y.low)
+
+
+# ---------------------------------------------------------------------------------------------- arrays held for long
+
+cdef struct ArrayHead:      # what follows PyObject in NumPy's PyArrayObject, the same in every version so far; watch() asks
+    char* data
+    int ndim
+    Py_ssize_t* shape
+
+cdef struct Watched:
+    const ArrayHead* array
+    const char* data        # as it was
+    Py_ssize_t size         # in elements
+
+
+cdef inline Py_ssize_t size_of(const ArrayHead* a) noexcept:
+    cdef Py_ssize_t size = 1
+    cdef int k
+    for k in range(a.ndim):
+        size *= a.shape[k]
+    return size
+
+
+cdef inline bint watch(object x, object kind, Watched* w) except -1:
+    """Describe x, an array of NumPy's (`kind` is its class), in w, to be asked later whether it has been resized: some
+    3 ns, where a buffer acquired anew takes 60. False if x does not have the layout that is expected here."""
+    cdef Py_buffer b
+    cdef const ArrayHead* a = <const ArrayHead*> (<const char*> <PyObject*> x + sizeof(PyObject))
+    cdef bint good
+    cdef int k
+    if not PyObject_TypeCheck(x, <PyTypeObject*> kind):
+        return False
+    try:
+        PyObject_GetBuffer(x, &b, PyBUF_STRIDED_RO)
+    except Exception:
+        return False
+    good = a.data == b.buf and a.ndim == b.ndim
+    for k in range(b.ndim if good else 0):
+        good = good and a.shape[k] == b.shape[k]
+    PyBuffer_Release(&b)
+    if good:
+        w[0] = Watched(a, a.data, size_of(a))
+    return good
+
+
+cdef inline bint is_as_it_was(const Watched* w) noexcept:
+    return w.array.data == w.data and size_of(w.array) == w.size

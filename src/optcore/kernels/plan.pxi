@@ -3,13 +3,33 @@
 # Owns the one entry point that keeps something: the buffers of parameters and state. Never explains a refusal, and
 # knows formats by their rows alone.
 
+cdef list family_of(object x):
+    """x, and the arrays whose memory it is a view of, down to the one that owns it."""
+    cdef list found = []
+    cdef int depth
+    for depth in range(64):             # an end, whatever `base` an object claims to have
+        if x is None:
+            break
+        found.append(x)
+        x = x.obj if isinstance(x, memoryview) else getattr(x, "base", None)
+    return found
+
+
+cdef object weak(object x):
+    try:
+        return PyWeakref_NewRef(x, None)
+    except TypeError:                   # a memoryview or bytearray; these cannot be resized while exported
+        return None
+
+
 @cython.final
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
     rows: a (p, state..., compensation, copy, average) tuple of writable arrays for each tensor; the last three may be
-    None, or be left out. They stay exported while the plan lives, so they can be neither freed nor resized under it. No
-    two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
+    None, or be left out. They stay exported while the plan lives, so they are not freed under it. A parameter or copy
+    that NumPy has resized nevertheless (refcheck=False) makes each later call a ValueError; NumPy refuses to resize the
+    state, which has weak references. No two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
     are not float32 are, else stochastically. offsets: of shards, the number of each one's first element in its whole
     tensor, by which the noise goes; a multiple of 256 where there is 8-bit state.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
@@ -21,7 +41,7 @@ cdef class Plan:
     cdef readonly Py_ssize_t refused    # the number of the gradient that was last not usable as it stands; -1: none
     cdef readonly Py_ssize_t taken      # steps that all tensors have taken; -1 where they differ
     cdef Py_ssize_t* counts     # and each of them
-    cdef Py_ssize_t count, acquired, intervals, width, elements
+    cdef Py_ssize_t count, acquired, intervals, width, elements, got
     cdef Tensor* tensors        # as they stand, without gradients
     cdef Tensor* active         # those of this step
     cdef Py_buffer* held        # p, state and so on, at most `width` for each tensor
@@ -35,6 +55,9 @@ cdef class Plan:
     cdef Exchange* exchange     # NULL: rows and gradients are buffers
     cdef object tensor
     cdef list rows              # the tensors, to be asked again
+    cdef Watched* watched       # parameters and copies, and what they are views of
+    cdef Py_ssize_t watching
+    cdef list kept              # these, and weak references to the rest
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
     def __cinit__(self, int rule, list rows, list numbers, bint round_to_nearest=False, object tensor=None,
@@ -66,6 +89,8 @@ cdef class Plan:
             self.exchange = exchange_of(tensor)
             self.tensor = tensor
             self.rows = rows
+        else:
+            self.keep(rows)
         for i in range(self.count):
             self.numbers[i] = numbers[i]
             self.shapes[i] = &self.held[self.acquired]
@@ -113,10 +138,45 @@ cdef class Plan:
         PyMem_Free(self.scalars)
         PyMem_Free(self.numbers)
         PyMem_Free(self.zeroed)
+        PyMem_Free(self.watched)
         if self.extents:
             for i in range(self.count):
                 PyMem_Free(self.extents[i])
         PyMem_Free(self.extents)
+
+    cdef int keep(self, list rows) except -1:
+        """See that it is noticed, or impossible, that one of the arrays is given other memory."""
+        cdef Py_ssize_t at, copy = self.width - 2       # a copy, where there is one, is the parameter that is seen outside
+        cdef list mine = []
+        import numpy
+        self.kept = []
+        for row in rows:
+            for at in range(len(<tuple> row)):
+                for x in family_of((<tuple> row)[at]):
+                    (mine if at == 0 or at == copy else self.kept).append(x)
+        self.watched = <Watched*> PyMem_Calloc(len(mine) + 1, sizeof(Watched))
+        if self.watched == NULL:
+            raise MemoryError
+        for x in mine:
+            if watch(x, numpy.ndarray, &self.watched[self.watching]):
+                self.watching += 1
+                owner = family_of(x).pop()
+                if owner is not x and type(owner) is numpy.ndarray and owner.flags.owndata:
+                    at = self.watched[self.watching - 1].data - <const char*> <size_t> owner.ctypes.data
+                    if at < 0 or at + x.nbytes > owner.nbytes:
+                        raise ValueError("params: the array that a parameter is a view of was resized in place "
+                                         "(refcheck=False); the view's memory is gone")
+        self.kept = [mine, [weak(x) for x in self.kept]]
+        return 0
+
+    cdef int look(self) except -1:
+        """Refuse what is no longer where it was. Not for sums of gradients, which touch nothing that is held."""
+        cdef Py_ssize_t k
+        for k in range(self.watching):
+            if not is_as_it_was(&self.watched[k]):
+                raise ValueError("params: an array was resized in place (refcheck=False) since the optimizer took it; "
+                                 "make a new optimizer for it")
+        return 0
 
     cdef bint take(self, object x, Py_buffer* b, bint writable, int role, const Format** f) except -1:
         """Hold x, or describe it where it is a tensor; f[0] is its format then."""
@@ -171,6 +231,14 @@ cdef class Plan:
     cdef Py_ssize_t hold_gradients(self, list grads, bint writable) except -2:
         """Hold the gradients that are not None, and line up their tensors in `active`. Returns how many; -1 with
         nothing held, when one is not usable as it stands."""
+        self.got = 0
+        try:
+            return self.hold_each(grads, writable)
+        except:                         # also KeyboardInterrupt, in code of a gradient's own
+            self.release(self.got)
+            raise
+
+    cdef Py_ssize_t hold_each(self, list grads, bint writable) except -2:
         cdef Py_ssize_t i, k, n = 0, total = 0
         cdef bint good = True
         cdef const Format* f
@@ -179,9 +247,13 @@ cdef class Plan:
             raise ValueError(f"{self.count} gradients are needed, got {len(grads)}")
         self.refused = -1
         for i in range(self.count):
-            if grads[i] is None:
+            # A gradient's own code (__buffer__) may have run in the round before, and have changed the list.
+            if i >= len(grads):
+                raise RuntimeError("grads: the list was changed while its gradients were read")
+            g = grads[i]
+            if g is None:
                 continue
-            if self.exchange and self.moved(i) or not self.take(grads[i], &self.grads[n], writable, GRADIENT, &f):
+            if self.exchange and self.moved(i) or not self.take(g, &self.grads[n], writable, GRADIENT, &f):
                 good = False
                 self.refused = i
                 break
@@ -193,6 +265,7 @@ cdef class Plan:
             t.start = total
             total += t.n
             n += 1
+            self.got = n
             if not (self.alike(i, &self.grads[n - 1], f) and self.free_of(&self.grads[n - 1])):
                 good = False
                 self.refused = i
@@ -260,10 +333,10 @@ cdef class Plan:
         self.enter()
         try:
             found = []
-            for i in range(min(self.count, len(grads))):
-                if grads[i] is None:
+            for i, g in enumerate(tuple(grads[:self.count])):   # its own code may change the list
+                if g is None:
                     continue
-                good = self.take(grads[i], &b, zero_grads, GRADIENT, &f)
+                good = self.take(g, &b, zero_grads, GRADIENT, &f)
                 if good:
                     good = self.alike(i, &b, f) and self.free_of(&b)
                     PyBuffer_Release(&b)
@@ -278,6 +351,7 @@ cdef class Plan:
         cdef Py_ssize_t n
         self.enter()
         try:
+            self.look()
             n = self.hold_gradients(grads, zero_grads)
             self.release(max(n, 0))
             return n >= 0
@@ -308,6 +382,7 @@ cdef class Plan:
         cdef Tensor* t
         if len(which) != self.count or len(blocks) > self.count:
             raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
+        self.look()
         for k in range(len(blocks)):
             fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
         n = self.hold_gradients(grads, zero_grads)

@@ -11,6 +11,7 @@ cdef extern from *:
     #else
       #define OPTCORE_OPENMP 0
       static inline int omp_get_num_threads(void) { return 1; }
+      static inline int omp_get_max_threads(void) { return 1; }
     #endif
     #if defined(__unix__) || defined(__APPLE__)
       #include <dlfcn.h>
@@ -30,6 +31,19 @@ cdef extern from *:
         if (dladdr((void*)omp_get_num_threads, &info)) return info.dli_fname;
     #endif
         return NULL;
+    }
+
+    /* Processors that OpenMP's threads may run on; 0 in a serial build. The affinity mask cannot tell: told to bind
+       threads (OMP_PROC_BIND, OMP_PLACES), OpenMP binds the main thread to a single processor when it is loaded. */
+    static int optcore_processors(void) {
+    #ifdef _OPENMP
+        int all = omp_get_num_procs(), places = 0;
+        if (omp_get_proc_bind() != omp_proc_bind_false)
+            for (int k = 0; k < omp_get_num_places(); k++) places += omp_get_place_num_procs(k);
+        return 0 < places && places < all ? places : all;
+    #else
+        return 0;
+    #endif
     }
 
     /* 1, 3 or 4: the x86-64 psABI level of this processor and operating system; 0 on other machines.
@@ -58,6 +72,8 @@ cdef extern from *:
     }
     """
     int omp_get_num_threads() noexcept nogil
+    int omp_get_max_threads() noexcept nogil
+    int processors "optcore_processors"() noexcept nogil
     int OPENMP_DATE "OPTCORE_OPENMP"
     bint LITTLE_ENDIAN "OPTCORE_LITTLE_ENDIAN"
     const char* ISA "OPTCORE_ISA"

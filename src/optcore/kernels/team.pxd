@@ -16,7 +16,10 @@
 
 from cython.parallel cimport parallel, threadid
 
-from optcore.kernels.platform cimport omp_get_num_threads, seconds
+from libc.stdint cimport uint64_t
+
+from optcore.kernels.platform cimport omp_get_max_threads, omp_get_num_threads, seconds
+from optcore.kernels.workers cimport NO_MODE, can_start, refuses, take_mode, team_was
 
 cdef enum:
     SIZES = 64              # powers of two of work
@@ -84,6 +87,7 @@ cdef struct Part:
 cdef struct Team:           # what this process's walks have been told
     int threads             # how many, where a call does not say
     bint ours               # nobody asked for this number, so fewer may be used where they are faster
+    int usual               # what omp_get_max_threads() says in a thread that nobody has told a number
     bint forked             # a child of fork(): OpenMP's threads did not come along
     Py_ssize_t grain        # elements; a cut between threads falls on a multiple of it
     Py_ssize_t least        # elements; less work than this never enters OpenMP
@@ -104,24 +108,43 @@ cdef inline int size_class(Py_ssize_t n) noexcept nogil:
     return k
 
 
+cdef inline int default_threads(const Team* team) noexcept nogil:
+    """How many a walk uses when its call does not say. Where the number is ours, OpenMP's own for the calling thread is
+    heeded if somebody has set it since it was loaded (threadpoolctl, torch.set_num_threads) and it is lower. What it
+    was loaded with is not: launchers set OMP_NUM_THREADS=1."""
+    cdef int told = omp_get_max_threads()
+    if team.forked or refuses(team.threads):
+        return 1
+    return told if team.ours and told < team.threads and told != team.usual else team.threads
+
+
+cdef inline void member(uint64_t mode, share_fn function, void* work, int k, int parts) noexcept nogil:
+    """One thread's part in the region, in its caller's floating-point mode."""
+    mode = take_mode(mode)
+    function(work, k, parts)
+    take_mode(mode)
+
+
 cdef inline void region(int threads, share_fn function, void* work) noexcept nogil:
-    if threads == 1:
+    cdef uint64_t mode
+    if threads == 1 or not can_start(threads):
         function(work, 0, 1)
     else:
+        mode = take_mode(<uint64_t> NO_MODE)
         with parallel(num_threads=threads):
-            function(work, threadid(), omp_get_num_threads())
+            member(mode, function, work, threadid(), omp_get_num_threads())
+        team_was(threads)
 
 
 cdef inline void run(const Team* team, int num_threads, Py_ssize_t total, Pace* pace, double units, share_fn function,
                      void* work) noexcept nogil:
     """All shares of the work, which walks over `total` elements. num_threads 0: the default, of which `pace` chooses
     where it is ours. units: what a pace that knows the time of one is told it by."""
-    cdef int threads = num_threads if num_threads else team.threads
-    cdef int way
+    cdef int threads = 1, way
     cdef double start
-    if team.forked or total < team.least:
-        threads = 1
-    elif num_threads == 0 and team.ours and threads > 1:
+    if not team.forked and total >= team.least:
+        threads = num_threads if num_threads else default_threads(team)
+    if num_threads == 0 and team.ours and threads > 1 and can_start(threads):
         way = choose(pace)
         start = seconds()
         region(threads if way else 1, function, work)

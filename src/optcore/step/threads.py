@@ -2,67 +2,42 @@
 
 Owns OPTCORE_NUM_THREADS and the default number. Sets no environment variable and calls no
 omp_set_num_threads: those would reach other libraries. The order: a call's num_threads, set_num_threads,
-OPTCORE_NUM_THREADS, what the affinity mask and the cgroup leave to this process, shared with the other ranks that
-torchrun started on this machine. Only the last is a guess of ours, so only there may the engine use fewer threads
+OPTCORE_NUM_THREADS, what the surroundings mean: joblib's number in its workers, else the processors that OpenMP may use
+and the cgroup grants, shared with the other ranks on this machine; less where OpenMP's own number has been lowered for
+the calling thread (threadpoolctl). Only the last is a guess of ours, so only there may the engine use fewer threads
 where it measures that fewer are faster (kernels/team.pxd).
 """
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 from optcore import _kernels
 from optcore.rules.settings import whole
+from optcore.step import surroundings
 
 # More threads than this gain nothing on any machine and could exhaust what the system grants a process,
 # which OpenMP answers by ending the process.
 LIMIT = max(64, 4 * (os.cpu_count() or 1))
 
-
-def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
-    """Processors that the cgroup's quota is worth; inf without one."""
-    best = math.inf
-    try:
-        lines = own.read_text(errors="replace").splitlines()
-    except OSError:
-        return best
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":                                       # version 2: one tree; a parent's quota binds too
-            inner = root / path.lstrip("/")
-            for folder in (inner, *inner.parents):
-                best = min(best, _ratio(folder / "cpu.max"))
-                if folder == root:
-                    break
-        elif "cpu" in controllers.split(","):                       # version 1
-            inner = root / "cpu" / path.lstrip("/")
-            for folder in (inner, *inner.parents):
-                best = min(best, _ratio(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
-                if folder == root / "cpu":
-                    break
-    return best
+ASKED = ("set_num_threads", "OPTCORE_NUM_THREADS")          # what somebody asked of us, to be taken as it is
 
 
-def _ratio(*files: Path) -> float:
-    try:
-        quota, period = " ".join(f.read_text() for f in files).split()
-        return int(quota) / int(period) if int(quota) > 0 and int(period) > 0 else math.inf
-    except (OSError, ValueError):                                   # no such file, or "max"
-        return math.inf
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _number(n: object) -> int:
+    count = whole("num_threads", n)
+    if count > LIMIT:
+        raise ValueError(f"num_threads={count}: at most {LIMIT} here, four for each processor")
+    return count
 
 
 def checked(n: object) -> int:
     """num_threads as an int, or an error that names it."""
-    count = whole("num_threads", n)
-    if count > LIMIT:
-        raise ValueError(f"num_threads={count}: at most {LIMIT} here, four for each processor")
+    count = _number(n)
+    if count > 1 and not _kernels.can_start_threads(count):
+        # OpenMP would end the process where it cannot start them.
+        raise RuntimeError(f"num_threads={count}: so many threads cannot be started here; the system's limit of "
+                           "processes (ulimit -u, a cgroup's pids.max) or memory is reached, or a thread's stack "
+                           "(OMP_STACKSIZE, ulimit -s) is below 128 KiB")
     return count
 
 
@@ -70,33 +45,28 @@ def _initial() -> tuple[int, str]:
     wanted = os.environ.get("OPTCORE_NUM_THREADS", "").strip()
     if wanted:
         try:
-            return checked(int(wanted)), "OPTCORE_NUM_THREADS"
+            return _number(int(wanted)), "OPTCORE_NUM_THREADS"
         except ValueError:
             raise ValueError(f"OPTCORE_NUM_THREADS={wanted!r}: a whole number from 1 to {LIMIT} is needed") from None
-    affinity, quota = _affinity(), _cgroup_cpus()
-    count, source = (max(1, math.ceil(quota)), "cgroup") if quota < affinity else (min(affinity, LIMIT), "affinity")
-    ranks = _ranks_here()
-    return (max(1, count // ranks), "torchrun's ranks") if ranks > 1 else (count, source)
-
-
-def _ranks_here() -> int:
-    """How many processes share this one's processors: torchrun's on this machine, unless each was given its own.
-
-    Its OMP_NUM_THREADS=1 is not heeded: it is meant for libraries that would otherwise take all processors each.
-    """
-    ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
-    try:
-        bound = os.sched_getaffinity(0) != os.sched_getaffinity(os.getppid())
-    except (AttributeError, OSError):
-        bound = False
-    return int(ranks) if ranks.isdecimal() and not bound else 1
+    processors, quota = _kernels.info()["processors"] or surroundings.affinity(), surroundings.cgroup_cpus()
+    count, source = (max(1, math.ceil(quota)), "cgroup") if quota < processors else (processors, "affinity")
+    joblibs = surroundings.joblibs_number()
+    if joblibs is not None:
+        return min(joblibs, count, LIMIT), "joblib's OMP_NUM_THREADS"
+    ranks, told_by = surroundings.ranks_here(processors)
+    if ranks > 1:
+        count = max(1, count // ranks)
+        source = "torchrun's ranks" if told_by == "LOCAL_WORLD_SIZE" else f"ranks of {told_by}"
+    return min(count, LIMIT), source
 
 
 _count, _source = _initial()
+# Of a thread that nobody has told a number: OMP_NUM_THREADS as OpenMP was loaded with it, or the processors.
+_usual = surroundings.in_fresh_thread(_kernels.max_threads)
 
 
 def _tell() -> None:
-    _kernels.set_default_threads(_count, _source in ("affinity", "cgroup", "torchrun's ranks"))
+    _kernels.set_default_threads(_count, _source not in ASKED, _usual, surroundings.stack_of_a_thread())
 
 
 def _in_child() -> None:
@@ -115,7 +85,8 @@ def set_num_threads(n: int) -> None:
     The number is used as it is; without this call (and without OPTCORE_NUM_THREADS) the engine may use one
     thread where it measures that one is faster than all.
 
-    Raises TypeError or ValueError, naming num_threads, if n is not a whole number from 1 to a generous limit.
+    Raises TypeError or ValueError, naming num_threads, if n is not a whole number from 1 to a generous limit;
+    RuntimeError if the system does not let so many threads be started.
     """
     global _count, _source
     _count, _source = checked(n), "set_num_threads"
@@ -123,12 +94,17 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a step may use when its call does not say; 1 in a forked child and in a serial build."""
-    return 1 if _kernels.is_forked() or not _kernels.info()["openmp"] else _count
+    """How many threads a step may use in this thread when its call does not say; 1 in a forked child, in a serial
+    build and where no threads can be started."""
+    return _kernels.get_default_threads() if _kernels.info()["openmp"] else 1
 
 
 def source() -> str:
     """Where that number comes from, in a word."""
     if _kernels.is_forked():
         return "forked child"
-    return _source if _kernels.info()["openmp"] else "built without OpenMP"
+    if not _kernels.info()["openmp"]:
+        return "built without OpenMP"
+    if _kernels.threads_refused():
+        return "threads cannot be started"
+    return _source if get_num_threads() == _count else "omp_set_num_threads in this thread"
