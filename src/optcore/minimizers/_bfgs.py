@@ -10,7 +10,7 @@ Source: Nocedal and Wright, Numerical Optimization, section 6.1.
 """
 from __future__ import annotations
 
-from math import isfinite, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class BFGS(Model):
         y = g_new - old_g
         g[:] = g_new
         sy, yy = vectors.dot(s, y), vectors.dot(y, y)
-        if not (sy > CURVATURE * sqrt(vectors.dot(s, s)) * sqrt(yy) and isfinite(yy)):
+        if not (sy > CURVATURE * sqrt(vectors.dot(s, s)) * sqrt(yy) and 0 < yy < inf):
             self.skipped += 1
             self._multiply(y, g)
             self.s[:] = self.w[:] = 0.0
