@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from optcore.minimizers import vectors
+from optcore.minimizers import _state, vectors
 from optcore.minimizers._lbfgs import CURVATURE
 from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
@@ -89,5 +89,6 @@ class BFGS(Model):
                 "empty": self.empty, "skipped": self.skipped}
 
     def load(self, state: dict[str, Any]) -> None:
+        _state.matrix(state, self.n)
         self.h[:], self.s[:], self.w[:], self.hg[:] = state["h"], state["s"], state["w"], state["hg"]
         self.empty, self.skipped = state["empty"], state["skipped"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from optcore.minimizers import vectors
+from optcore.minimizers import _state, vectors
 from optcore.minimizers._compact import weights
 from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
@@ -112,6 +112,7 @@ class LBFGS(Model):
                 "yg": self.yg.copy(), "skipped": self.skipped, "s": self.s[self.slots], "y": self.y[self.slots]}
 
     def load(self, state: dict[str, Any]) -> None:
+        _state.pairs(state, self.maxcor, self.n, self.s.dtype)
         self._take_back()
         self.slots = list(state["slots"])
         self.s[self.slots], self.y[self.slots] = state["s"], state["y"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from optcore import _files
-from optcore.minimizers import linesearch, vectors
+from optcore.minimizers import _state, linesearch, vectors
 from optcore.minimizers.linesearch import FAILED, MORE
 from optcore.minimizers.options import METHODS, checked_options, real_number, rounding, start_point
 from optcore.minimizers.vectors import Vector
@@ -344,18 +344,23 @@ class Minimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the minimizer was from which `state` came; it had the same method, size and type of x."""
-        x = np.asarray(state["arrays"]["x"])
+        """Go on where the minimizer was from which `state` came; it had the same method, size and type of x.
+
+        Raises KeyError, TypeError or ValueError, naming the entry, before anything is changed.
+        """
+        _state.keys("", state, ("method", "options", "arrays", "best_jac", "scalars", "search", "model"))
+        x = np.asarray(_state.keys("arrays", state["arrays"], ARRAYS)["x"])
         if state["method"] != self.method:
             raise ValueError(f"the state is of method={state['method']!r}, this minimizer's is {self.method!r}")
         if x.shape != self.x.shape or x.dtype != self.x.dtype:
             raise ValueError(f"the state's x is {x.dtype} of shape {x.shape}, here it is {self.x.dtype} of shape "
                              f"{self.x.shape}")
-        if state["options"].get("maxcor") != self.options.get("maxcor"):
-            raise ValueError(f"the state has maxcor={state['options'].get('maxcor')}, here it is "
-                             f"{self.options.get('maxcor')}")
-        options = {**state["options"], "num_threads": state["options"]["num_threads"] or None}
-        fresh = Minimizer(np.zeros_like(x), self.method, **options)         # self stays as it is if anything is wrong
+        given = _state.keys("options", state["options"], self.options)
+        if given.get("maxcor") != self.options.get("maxcor"):
+            raise ValueError(f"the state has maxcor={given.get('maxcor')}, here it is {self.options.get('maxcor')}")
+        # self stays as it is if anything is wrong. A file may come from a machine with more processors.
+        fresh = Minimizer(np.zeros_like(x), self.method, **{**given, "num_threads": given["num_threads"] or None})
+        _state.check(state, fresh.state_dict(), fresh.x)
         fresh._take(state)
         self.__dict__.update(fresh.__dict__)
 
@@ -390,4 +395,4 @@ class Minimizer:
         try:
             self.load_state_dict(saved)
         except (LookupError, TypeError, ValueError) as e:
-            raise ValueError(f"{os.fsdecode(path)}: {e}") from e
+            raise ValueError(f"{os.fsdecode(path)}: {e.args[0] if isinstance(e, KeyError) else e}") from e
