@@ -7,7 +7,7 @@ the gradient, `stride` for those that step by a length of their own. Knows nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,19 @@ class Surface:
     stride: float
     steps: int = 100
     batch: Callable[[int, int], tuple[Field, Field]] | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> Any:
+        """Pickled and copied by name, for the formulas of a surface of ours are functions without one."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        known = SURFACES.get(self.name)
+        if known is not None:
+            same = {k: v for k, v in plain.items() if callable(v) and v is getattr(known, k)}
+            return _of_name, (self.name, {k: v for k, v in plain.items() if k not in same})
+        return _of_name, ("", plain)
+
+
+def _of_name(name: str, others: dict[str, Any]) -> Surface:
+    return replace(SURFACES[name], **others) if name else Surface(**others)
 
 
 def _stack(*rows: Any) -> Array:

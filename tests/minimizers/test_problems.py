@@ -15,6 +15,13 @@ each = pytest.mark.parametrize("number", PROBLEMS)
 DIGITS = 1e-5
 
 
+def told_truly(r):
+    """With ftol=0 the gradient alone makes a success; what rounding ended above gtol=1e-5 says so."""
+    small = float(np.abs(r.jac).max()) <= 1e-5
+    return (r.success, r.status) == (True, 0) if small else (
+        (r.success, r.status) == (False, 5) and "precision is exhausted" in r.message)
+
+
 @pytest.mark.parametrize("method", ["lbfgs", "bfgs"])
 @each
 def test_float64(method, number):
@@ -23,7 +30,7 @@ def test_float64(method, number):
     the bound is absolute."""
     p = PROBLEMS[number]
     r = oc.minimize(p, p.x0, jac=True, method=method, options={"ftol": 0})
-    assert r.success and r.status == 0, r.message
+    assert told_truly(r), r.message
     assert gap(p, r.fun) < DIGITS * 10 or r.fun - min(p.minima) < 1e-5 * min(1.0, float(p(np.array(p.x0))[0]))
     assert np.abs(r.jac).max() <= 1e-5 or "rounding" in r.message
 
@@ -35,7 +42,7 @@ def test_float32(number):
     make of it, or f is within its rounding."""
     p = PROBLEMS[number]
     r = oc.minimize(p, np.array(p.x0, np.float32), jac=True, options={"ftol": 0})
-    assert r.success and r.x.dtype == np.float32, r.message
+    assert told_truly(r) and r.x.dtype == np.float32, r.message
     x = r.x.astype(np.float64)
     f, g = p(x)
     ulp = np.spacing(np.abs(r.x)).astype(np.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from math import inf, isfinite, log2, nan, sqrt
+from math import ceil, inf, isfinite, log2, nan, sqrt
 from numbers import Real
 from typing import Any
 
@@ -23,6 +23,10 @@ __all__ = ["BlockResult", "Report", "Row", "check_grad"]
 
 ROUGH = 2.0 ** -40      # noise of fun, over g . d, from which on steps are so long that kinks hide in them
 COARSEST = 2.0 ** -18   # no middle step above 1/64 of an array's scale
+SEEN = 4.0              # times noise / h: a gap is seen there, to a quarter
+PLACES = 8.0            # units in the last place, of which rounding takes 1/16: no smaller step
+FINER = (6, 4, 5, 3, 7, 8)              # powers of RATIO, times the least step at which a gap is seen
+DRIFTING = 0.25         # of g . d, 10 times what rounding x changes it by: such a gradient is known to no digit
 USEFUL = 0.1            # a limit above this tells nothing
 POWERS = (0, 1, -1, 2, -2, 3, -3)       # of RATIO, times the middle step, in the order they are tried
 GROUPS = 12             # arrays, or groups of arrays, that get a direction of their own
@@ -81,6 +85,7 @@ class _Check:
         self.points, self.rng = points, rng
         self.rtol = sqrt(points.eps) if rtol is None else rtol
         self.last = maxfev - 4                  # kept for a point beside x0, and for fun(x0) once more at the end
+        self.confirming = 0                     # evaluations by which no direction less is looked along
         self.blocks = points.blocks
         self.scale = points.scale
         self.rows: list[Row] = []
@@ -134,7 +139,7 @@ class _Check:
         if len(self.blocks) > 1:
             plans += [([self.blocks[k] for k in g], False) for g in groups]
         for k, (blocks, relative) in enumerate(plans):
-            if self.points.evaluations > enough:
+            if self.points.evaluations - self.confirming > enough:
                 break
             line, row = self._judge(blocks, partial(self._direction, blocks, relative), whole=k == 0)
             if k == 0:
@@ -142,7 +147,7 @@ class _Check:
             if row.status == "wrong":
                 wrong.append((line, row))
         for b, i in self._elements():
-            if self.points.evaluations > enough:
+            if self.points.evaluations - self.confirming > enough:
                 break
             self._judge([b], partial(self._element, i), element=i)
         # The one that names the fewest arrays, then the one with the largest error.
@@ -206,7 +211,13 @@ class _Check:
         if not isfinite(gap):
             return self._make(line, blocks, element, nan, inf, "unclear")
         if abs(gap) > tolerance:
-            return self._make(line, blocks, element, gap, tolerance, "wrong")
+            if rounding > max(abs(gap) / 2, DRIFTING * line.size):
+                return self._make(line, blocks, element, gap, inf, "unclear")
+            before = p.evaluations
+            gap, tolerance, status = self._confirm(line, gap, tolerance, target)
+            self.confirming += p.evaluations - before
+            if status != "ok":
+                return self._make(line, blocks, element, gap, tolerance, status)
         # Where g is zero, the size is that which g has one step away.
         useful = USEFUL * max(line.size, abs(line.analytic + gap), line.curvature())
         if tolerance > useful:                  # the table is rough, but single steps may have agreed
@@ -214,6 +225,43 @@ class _Check:
                             default=tolerance)
         dead = not p.slopes[line.support].any() and all(g == 0.0 for g in line.gaps.values())
         return self._make(line, blocks, element, gap, tolerance, "ok" if tolerance <= useful or dead else "unclear")
+
+    def _confirm(self, line: Line, gap: float, tolerance: float, target: float) -> tuple[float, float, str]:
+        """A gap that looks wrong is to be there at the smallest step at which the noise of fun lets it be seen, too:
+        steps that span many wavelengths of fun agree with each other, and on nothing. If it is not, the smaller steps
+        say what is: the gap, its tolerance, and "wrong", "unclear" or "ok"."""
+        p = self.points
+        smallest = min(line.gaps)
+        # So many units in the last place of each element that the rounding of x + h d is a small share of h d.
+        coarse = max(1.0, float(np.abs(line.x[line.support] / line.d[line.support]).max(initial=0.0)))
+        least = float(2.0 ** ceil(log2(max(SEEN * p.noise / abs(gap), PLACES * p.eps * coarse))))
+        near = line.again()
+        if least >= smallest:
+            return (gap, tolerance, "wrong") if line.resolved() else (gap, inf, "unclear")
+        if p.evaluations + 2 > self.last or not near.ask(least):
+            return gap, inf, "unclear"
+        if abs(near.gaps[least] - gap) <= abs(gap) / 2:
+            near.take(line)
+            return (gap, tolerance, "wrong") if near.resolved() else (gap, inf, "unclear")
+        # From there up, to where the step is as long as those before.
+        best, limit = nan, inf
+        for k in FINER:
+            h = least * RATIO ** k
+            if h >= smallest or p.evaluations + 2 > self.last or not near.ask(h):
+                break
+            within = max(target, SAFETY * near.noise(h))
+            if abs(near.gaps[h]) <= within < limit:
+                best, limit = near.gaps[h], within
+            if limit <= max(target, 1e-3 * line.size):
+                break
+        if not isfinite(limit):
+            best, error = near.gap()
+            limit = max(target, SAFETY * error)
+            if not isfinite(best) or not near.resolved():
+                best, limit = gap, inf
+        wrong = abs(best) > limit
+        line.take(near)
+        return best, limit, "wrong" if wrong else "ok" if isfinite(limit) else "unclear"
 
     def _middle(self, line: Line) -> float:
         """The step where the noise of fun and the h^2 of the difference are about equal."""

@@ -14,13 +14,15 @@ J. J. More and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 
 from __future__ import annotations
 
 from itertools import pairwise
-from math import inf, isfinite, log
+from math import inf, isfinite, log, sqrt
 
 import numpy as np
 
 from optcore.check._points import Points, Vector, length
 
 SAFETY = 10.0           # errors by which a gap must be off before a gradient is called wrong
+MOVED = 8.0             # times the noise: what fun moves beyond it is no noise
+ROUNDED = 1024.0        # units in the last place, below which the noise of fun is the rounding of its sums
 RATIO = 4.0             # of neighbouring steps: a power of two, so that h d is exact
 
 
@@ -33,6 +35,7 @@ class Line:
         self.gaps: dict[float, float] = {}      # step: gap
         self.bends: dict[float, float] = {}     # step: how much the slope ahead is above the slope behind
         self.remainders: dict[float, float] = {}
+        self.changes: dict[float, float] = {}   # step: how far fun moves from its value at x
         part = slopes[self.support] * d[self.support]
         self.analytic = float(part.sum())
         self.size = length(part)         # of g . d for random signs
@@ -55,7 +58,18 @@ class Line:
         self.gaps[h] = (rise + fall) / (2.0 * h)
         self.bends[h] = (rise - fall) / h
         self.remainders[h] = max(abs(rise), abs(fall))
+        self.changes[h] = max(abs(up - self.value), abs(down - self.value))
         return True
+
+    def again(self) -> Line:
+        """The same line with nothing measured."""
+        return Line(self.points, self.x, self.value, self.slopes, self.d)
+
+    def take(self, other: Line) -> None:
+        """What was measured along the same line."""
+        for mine, found in ((self.gaps, other.gaps), (self.bends, other.bends), (self.remainders, other.remainders),
+                            (self.changes, other.changes)):
+            mine.update(found)
 
     def noise(self, h: float) -> float:
         """What the noise of fun puts into a gap at this step."""
@@ -112,6 +126,19 @@ class Line:
         makes it large at small steps."""
         return min((abs(self.bends[h]) / h for h in self.bends if abs(self.bends[h]) > 8.0 * self.noise(h)),
                    default=0.0)
+
+    def resolved(self) -> bool:
+        """Whether fun moves less over less: what spans many wavelengths moves as far at each step.
+
+        Where fun moves beyond its noise it is to fall with the step, from one of the two smallest to the other at least
+        by the root of what the step does. Where it never moves beyond its noise, and that is far above the rounding of
+        its value, as of a wave that turns between neighbouring numbers, nothing was seen either.
+        """
+        steps = sorted(h for h in self.changes if self.changes[h] > MOVED * self.points.noise)
+        if not steps:
+            return self.points.noise <= ROUNDED * self.points.eps * abs(self.value)
+        h, larger = steps[0], min((k for k in self.changes if k > steps[0]), default=inf)
+        return larger == inf or self.changes[h] <= sqrt(h / larger) * self.changes[larger]
 
     def order(self) -> float | None:
         """The power of h with which f(x + h d) - f(x) - h g . d falls: 2 if g is the gradient, 1 if not.

@@ -158,13 +158,12 @@ def _race(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if args.optimizers:
         names = [name.strip() for name in args.optimizers.split(",")]
         chosen = "all" if names == ["all"] else names
+    racing.picture_format(args.output)                  # before the race, which may be long
     result = racing.race(args.surface, chosen, steps=args.steps, start=args.start, seed=args.seed)
-    if not args.output.parent.is_dir():
-        raise FileNotFoundError(f"{args.output}: there is no folder {args.output.parent}")
     result.save(args.output)
     surface = result.surface
     found = {"surface": surface.name, "start": surface.start, "minima": surface.minima, "output": str(args.output),
-             "tracks": {label: {"settings": t.settings, "ended": t.ended, "points": t.points.tolist(),
+             "tracks": {label: {"settings": t.settings, "ended": t.ended, "why": t.why, "points": t.points.tolist(),
                                 "losses": t.losses.tolist()} for label, t in result.tracks.items()}}
     wide = max(map(len, result.tracks))
     lines = [f"{surface.title}: {args.output}", "", f"{'':{wide}}  {'steps':>5}  {'loss':>9}  end"]

@@ -10,12 +10,12 @@ Source: Nocedal and Wright, Numerical Optimization, section 6.1.
 """
 from __future__ import annotations
 
-from math import isfinite, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 
-from optcore.minimizers import vectors
+from optcore.minimizers import _state, vectors
 from optcore.minimizers._lbfgs import CURVATURE
 from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
@@ -50,7 +50,7 @@ class BFGS(Model):
         y = g_new - old_g
         g[:] = g_new
         sy, yy = vectors.dot(s, y), vectors.dot(y, y)
-        if not (sy > CURVATURE * sqrt(vectors.dot(s, s)) * sqrt(yy) and isfinite(yy)):
+        if not (sy > CURVATURE * sqrt(vectors.dot(s, s)) * sqrt(yy) and 0 < yy < inf):
             self.skipped += 1
             self._multiply(y, g)
             self.s[:] = self.w[:] = 0.0
@@ -89,5 +89,6 @@ class BFGS(Model):
                 "empty": self.empty, "skipped": self.skipped}
 
     def load(self, state: dict[str, Any]) -> None:
+        _state.matrix(state, self.n)
         self.h[:], self.s[:], self.w[:], self.hg[:] = state["h"], state["s"], state["w"], state["hg"]
         self.empty, self.skipped = state["empty"], state["skipped"]

@@ -2,35 +2,24 @@
 
 Owns the pairs s = x' - x, y = g' - g of the last m steps and their dots; knows no line search.
 
-With R the upper triangle of S'Y and D its diagonal, Nocedal's two-loop recursion is two small triangular solves:
-
-    R a = S'g          q.y = Y'g - Y'Y a          R' e = D a - c Y'q          d = -(c g - c Y a + S e)
-
-where c = s.y / y.y of the last pair is the scale of the first matrix. So an iteration walks over the pairs twice:
-once for the new row of dots, once to combine. Sources: Nocedal (Math. Comp. 35, 1980); Byrd, Nocedal and Schnabel
-(Math. Prog. 63, 1994) for the compact form.
+An iteration walks over the pairs twice: once for the new row of dots, once to combine (_compact.py says with which
+weights).
 """
 from __future__ import annotations
 
-from math import isfinite, sqrt
+import weakref
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 
-from optcore.minimizers import vectors
+from optcore.minimizers import _state, vectors
+from optcore.minimizers._compact import weights
 from optcore.minimizers.model import Model
 from optcore.minimizers.vectors import Vector
 
 # A pair is kept if s.y exceeds this share of |s| |y|: below, it is rounding or no curvature at all.
 CURVATURE = 2.0 ** -40
-
-
-def upper_solve(r: Vector, b: Vector) -> Vector:
-    """x with r x = b, r upper triangular."""
-    x = np.array(b)
-    for i in range(len(b) - 1, -1, -1):
-        x[i] = (x[i] - r[i, i + 1:] @ x[i + 1:]) / r[i, i]
-    return x
 
 
 def grown(a: Vector) -> Vector:
@@ -46,6 +35,7 @@ class LBFGS(Model):
         # One pair more than is used: the new one is made in the spare rows, and may turn out unfit.
         self.s = vectors.rows(maxcor + 1, n, dtype)
         self.y = vectors.rows(maxcor + 1, n, dtype)
+        self.lent: list[weakref.ref[Any]] = []          # inverse Hessians that read the rows
         self.skipped = 0
         self.reset()
 
@@ -63,6 +53,8 @@ class LBFGS(Model):
 
     def accept(self, x_new: Vector, x: Vector, g_new: Vector, g: Vector, shares: tuple[float, float]) -> None:
         """Take the step from x to x_new in; g becomes g_new."""
+        if self.lent:
+            self._take_back()
         spare = next(k for k in range(self.maxcor + 1) if k not in self.slots)
         kept = self.slots
         rows = [self.s[k] for k in kept] + [self.y[k] for k in kept]
@@ -71,7 +63,7 @@ class LBFGS(Model):
         m = len(kept)
         self.sg, self.yg = dots[:m, 1], dots[m:2 * m, 1]
         ss, sy, yy = dots[2 * m + 2, 0], dots[2 * m, 0], dots[2 * m + 1, 0]
-        if not (sy > CURVATURE * sqrt(ss) * sqrt(yy) and isfinite(yy)):
+        if not (sy > CURVATURE * sqrt(ss) * sqrt(yy) and 0 < yy < inf):
             self.skipped += 1
             return
         self.sy, self.yy = grown(self.sy), grown(self.yy)
@@ -89,43 +81,39 @@ class LBFGS(Model):
         self.sg = np.array([vectors.dot(self.s[k], g, self.num_threads) for k in self.slots])
         self.yg = np.array([vectors.dot(self.y[k], g, self.num_threads) for k in self.slots])
 
-    def weights(self, sg: Vector, yg: Vector) -> tuple[float, Vector, Vector]:
-        """H g = c g + S e + Y b for a g with these dots: c, e, b."""
-        if not self.slots:
-            return 1.0, sg, yg
-        c = self.sy[-1, -1] / self.yy[-1, -1]
-        a = upper_solve(np.triu(self.sy), sg)
-        late = np.diag(self.sy) * a - c * (yg - self.yy @ a)
-        e = upper_solve(np.triu(self.sy).T[::-1, ::-1], late[::-1])[::-1]
-        return float(c), e, -c * a
-
     def direction(self, x: Vector, g: Vector, d: Vector, trial: Vector, step: float) -> tuple[float, float]:
         """d = -H g and trial = x + step d. Returns g.d and d.d."""
-        c, e, b = self.weights(self.sg, self.yg)
+        c, e, b = weights(self.sy, self.yy, self.sg, self.yg)
         rows = [self.s[k] for k in self.slots] + [self.y[k] for k in self.slots]
         return vectors.combine(trial, x, step, d, g, -c, rows, [*-e, *-b], self.num_threads)
 
     def inverse_hessian(self) -> Any:
-        """H as a SciPy LinearOperator on a copy of the pairs."""
-        from scipy.sparse.linalg import LinearOperator
+        """H as a SciPy LinearOperator. It reads the rows of this model, until they are needed for other pairs."""
+        from optcore.minimizers._hess_inv import InverseHessian
 
-        frozen = LBFGS.__new__(LBFGS)
-        frozen.slots, frozen.sy, frozen.yy = self.slots, self.sy, self.yy
-        s = self.s[self.slots].astype(np.float64, copy=False)
-        y = self.y[self.slots].astype(np.float64, copy=False)
+        made = InverseHessian(self.n, [self.s[k] for k in self.slots], [self.y[k] for k in self.slots],
+                              self.sy, self.yy)
+        self.lent = [ref for ref in self.lent if ref() is not None] + [weakref.ref(made)]
+        return made
 
-        def product(v: Vector) -> Vector:
-            v = np.asarray(v, np.float64).reshape(-1)
-            c, e, b = frozen.weights(s @ v, y @ v)
-            return c * v + e @ s + b @ y
+    def _take_back(self) -> None:
+        """The rows are about to be written: what was handed out gets copies of its own."""
+        for ref in self.lent:
+            made = ref()
+            if made is not None:
+                made.keep()
+        self.lent = []
 
-        return LinearOperator((self.n, self.n), matvec=product, rmatvec=product, dtype=np.float64)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "lent": []}            # a copy of this model has rows of its own
 
     def state(self) -> dict[str, Any]:
         return {"slots": list(self.slots), "sy": self.sy.copy(), "yy": self.yy.copy(), "sg": self.sg.copy(),
                 "yg": self.yg.copy(), "skipped": self.skipped, "s": self.s[self.slots], "y": self.y[self.slots]}
 
     def load(self, state: dict[str, Any]) -> None:
+        _state.pairs(state, self.maxcor, self.n, self.s.dtype)
+        self._take_back()
         self.slots = list(state["slots"])
         self.s[self.slots], self.y[self.slots] = state["s"], state["y"]
         self.sy, self.yy, self.sg, self.yg = (np.array(state[k], np.float64) for k in ("sy", "yy", "sg", "yg"))

@@ -7,13 +7,14 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sized
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from optcore.minimizers.minimizer import STOPPED, Minimizer
-from optcore.minimizers.options import METHODS, Method, real_number
+from optcore.minimizers.options import METHODS, Method, real_number, start_point
 from optcore.minimizers.vectors import Vector
 
 
@@ -64,9 +65,12 @@ class Objective:
 
     def _difference(self, x: Vector, v: Vector) -> Vector:
         """H v by a central difference of gradients."""
-        size = np.finfo(np.float64).eps ** (1 / 3) * (1 + np.abs(x).max()) / np.abs(v).max()
-        ahead, behind = (np.asarray(self._gradient(x + s * v), np.float64) for s in (size, -size))
-        product: Vector = (ahead - behind) / (2 * size)
+        with np.errstate(all="ignore"):                 # the minimizer tests what comes of an overflow
+            size = np.finfo(np.float64).eps ** (1 / 3) * (1 + np.abs(x).max()) / np.abs(v).max()
+            places = x + size * v, x - size * v
+        ahead, behind = (np.asarray(self._gradient(place), np.float64) for place in places)
+        with np.errstate(all="ignore"):
+            product: Vector = (ahead - behind) / (2 * size)
         return product
 
     def _gradient(self, x: Vector) -> Any:
@@ -99,8 +103,9 @@ class Objective:
         self.njev += 1
         for i in range(x.size):
             ahead, behind = np.copy(x), np.copy(x)
-            ahead[i] += steps[i]
-            behind[i] -= steps[i] if central else 0
+            with np.errstate(over="ignore"):            # beyond the largest number: a gradient that is not finite
+                ahead[i] += steps[i]
+                behind[i] -= steps[i] if central else 0
             low = self.value(behind) if central else f
             g[i] = (real_number(self.value(ahead)) - real_number(low)) / (float(ahead[i]) - float(behind[i]))
         return g
@@ -166,10 +171,35 @@ def _run(method: str, fun: Any, x0: Any, args: Any, jac: Any, hess: Any, hessp: 
     return found
 
 
-def _refuse(bounds: Any, constraints: Any) -> None:
-    if bounds is not None:
+def _unlimited(low: Any, high: Any, n: int) -> bool | None:
+    """Whether these are n lower and n upper bounds (or one for all) that bound nothing; None: they are none at all."""
+    try:
+        low, high = (np.array([sign * inf if b is None else b for b in np.ravel(a)], np.float64)
+                     for a, sign in ((low, -1), (high, 1)))
+    except (TypeError, ValueError):
+        return None
+    if low.size not in (1, n) or high.size not in (1, n) or np.isnan(low).any() or np.isnan(high).any():
+        return None
+    return bool((low == -inf).all() and (high == inf).all())
+
+
+def _refuse(bounds: Any, constraints: Any, n: int) -> None:
+    """Bounds and constraints, unless they bound nothing: in every form in which SciPy takes them."""
+    free: bool | None = True
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        free = _unlimited(bounds.lb, bounds.ub, n)
+    elif bounds is not None and not (isinstance(bounds, Sized) and len(bounds) == 0):
+        try:
+            low, high = zip(*bounds, strict=True)
+            free = _unlimited(low, high, n) if len(low) == n else None
+        except (TypeError, ValueError):
+            free = None
+    if free is None:
+        raise ValueError(f"bounds={bounds!r}: {n} pairs (low, high) are needed, None or inf for no bound, or SciPy's "
+                         "Bounds; and these methods know none")
+    if not free:
         raise ValueError("bounds: these methods know none; scipy.optimize.minimize(method='L-BFGS-B') does")
-    if constraints is not None and not (isinstance(constraints, Sequence) and len(constraints) == 0):
+    if constraints is not None and not (isinstance(constraints, Sized) and len(constraints) == 0):
         raise ValueError("constraints: these methods know none; scipy.optimize.minimize(method='SLSQP') does")
 
 
@@ -192,18 +222,19 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
                    differences of gradients
 
     jac: x -> gradient, or True; without it "2-point" (or None) or "3-point" differences, n or 2 n values each. bounds
-    and constraints are refused. tol sets gtol (lbfgs: and ftol). callback(intermediate_result=...) after each
-    iteration, or callback(x); StopIteration ends the run.
+    and constraints are refused, unless they bound nothing. tol sets gtol (lbfgs: and ftol).
+    callback(intermediate_result=...) after each iteration, or callback(x); StopIteration ends the run.
 
     Options of every method: gtol=1e-5, the largest element of the gradient at the end; ftol=0, the last fall of fun
     relative to max(|fun|, 1), 0 for no such end; maxiter=15000, maxfun=15000 (differences count); maxls=20, trials of
     one line search; disp=True prints how it ended; num_threads. The bits of the result do not depend on num_threads.
 
     Returns SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, hess_inv (a matrix for bfgs, a linear operator
-    for lbfgs), success, message, and status: 0 converged (also where rounding leaves nothing to gain), 1 out of
-    iterations or evaluations, 2 no step lowers fun though its gradient says so, 3 not finite: fun or its gradient at
-    x0, or a Hessian, 4 -inf was met, 99 stopped by the callback. Whatever the status, x is the best point taken; a
-    search that ended well may have passed a lower one.
+    for lbfgs, with sk, yk and todense()), success, message, and status: 0 converged by gtol or ftol, which is success;
+    1 out of iterations or evaluations, 2 no step lowers fun though its gradient says so, 3 not finite: fun or its
+    gradient at x0, or a Hessian, 4 -inf was met, 5 the precision is exhausted: rounding leaves nothing to gain, and the
+    gradient is above gtol, 99 stopped by the callback. Whatever the status, x is the best point taken; a search that
+    ended well may have passed a lower one.
 
     Raises TypeError or ValueError, naming the argument, before fun is called, or for what fun returns; ImportError
     without SciPy (`pip install optcore[minimize]`).
@@ -216,9 +247,11 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
     Source: Nocedal and Wright, Numerical Optimization, 2nd ed., 2006, chapters 3, 6 and 7; the search is that of More
     and Thuente (ACM TOMS 20, 1994).
     """
-    _refuse(bounds, constraints)
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method={method!r} is unknown; there are {', '.join(METHODS)}")
+    if not (options is None or isinstance(options, Mapping)):
+        raise TypeError(f"options: a dict is needed, got {type(options).__name__}")
+    _refuse(bounds, constraints, start_point(x0, METHODS[method].narrow).size)
     chosen = dict(options or {})
     if tol is not None:
         for name in METHODS[method].tolerances:

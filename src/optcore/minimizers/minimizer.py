@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from optcore import _files
-from optcore.minimizers import linesearch, vectors
+from optcore.minimizers import _state, linesearch, vectors
 from optcore.minimizers.linesearch import FAILED, MORE
-from optcore.minimizers.options import METHODS, checked_options, real_number, start_point
+from optcore.minimizers.options import METHODS, checked_options, real_number, rounding, start_point
 from optcore.minimizers.vectors import Vector
 
-CONVERGED, LIMIT, NO_DESCENT, NOT_FINITE, UNBOUNDED, STOPPED = 0, 1, 2, 3, 4, 99
+CONVERGED, LIMIT, NO_DESCENT, NOT_FINITE, UNBOUNDED, EXHAUSTED, STOPPED = 0, 1, 2, 3, 4, 5, 99
 
 # So many iterations without a smaller fun or gradient are rounding.
 STALE = 20
@@ -112,12 +112,24 @@ class Minimizer:
         if needed is not None and hess is None and (needed == "hess" or hessp is None):
             raise ValueError(f"hess: {self.method} needs the Hessian, a matrix or a function that makes it"
                              + (", or hessp, its products" if needed == "hessp" else ""))
-        f, g = real_number(fun), self._gradient(jac)
-        self.nfev += 1
-        if self._search is None:
-            self._begin(f, g, hess, hessp)
-        else:
-            self._go_on(f, g, hess, hessp)
+        outside = np.geterr()
+
+        def as_outside(function: Any) -> Any:
+            """A function of the caller's, with the caller's floating-point warnings."""
+            def called(*args: Any) -> Any:
+                with np.errstate(**outside):
+                    return function(*args)
+            return called if callable(function) else function
+
+        # An overflow, and what is not a number after it, are answers here: each is tested for.
+        with np.errstate(all="ignore"):
+            f, g = real_number(fun), self._gradient(jac)
+            self._eps = max(self._eps, rounding(fun))
+            self.nfev += 1
+            if self._search is None:
+                self._begin(f, g, as_outside(hess), as_outside(hessp))
+            else:
+                self._go_on(f, g, as_outside(hess), as_outside(hessp))
         if not self.done and self.nfev >= self.options["maxfun"]:
             self.stop(LIMIT, f"maxfun={self.options['maxfun']} evaluations are used up")
 
@@ -149,6 +161,17 @@ class Minimizer:
             self.grad_max = float(np.abs(self._g).max(initial=0.0))
         self._best_g = None
         self.done, self.status, self.message = True, status, message
+
+    def _exhaust(self, why: str) -> None:
+        """Rounding ends the run: a success only where the gradient is within its tolerance."""
+        self.stop(EXHAUSTED, "")
+        gtol = self.options["gtol"]
+        if self.grad_max <= gtol:
+            self.status = CONVERGED
+            self.message = f"{why}; the largest element of the gradient is at most gtol={gtol:g}"
+        else:
+            self.message = (f"{why}; the precision is exhausted, and the largest element of the gradient is "
+                            f"{self.grad_max:.3g}, above gtol={gtol:g}")
 
     def _gradient(self, jac: Any) -> Vector:
         g = np.asarray(jac)
@@ -216,6 +239,8 @@ class Minimizer:
         if not self._model.unit_first or self.grad_max == 0:
             return 1.0
         size = sqrt(vectors.dot(self._g, self._g))
+        if size == 0:
+            return 1.0                          # its square underflows: so does its slope, which ends the run by name
         return min(1.0, max(2 * abs(self.fun) / size, 1e-3)) / size
 
     def _go_on(self, f: float, g: Vector, hess: Any, hessp: Any) -> None:
@@ -254,7 +279,7 @@ class Minimizer:
         elif search.too_long:
             self.stop(NO_DESCENT, f"no step of {self.options['maxls']} along the negative gradient lowers fun")
         else:
-            self.stop(CONVERGED, "no step lowers fun by more than its rounding error")
+            self._exhaust("no step lowers fun by more than its rounding error")
 
     def _shares(self, step: float, slope: float) -> tuple[float, float]:
         """Of g' and g in the pair's y: 1 and 1, or what makes it t y + (1 - t) B s, by Powell's damping.
@@ -290,7 +315,7 @@ class Minimizer:
         elif before is not None and 0 < ftol and before - self.fun <= ftol * max(abs(before), abs(self.fun), 1.0):
             self.stop(CONVERGED, f"fun fell by at most ftol={ftol:g} of max(|fun|, 1)")
         elif self._stale >= STALE:
-            self.stop(CONVERGED, f"neither fun nor its gradient got smaller in {STALE} iterations: rounding")
+            self._exhaust(f"neither fun nor its gradient got smaller in {STALE} iterations: rounding")
         return self.done
 
     # ------------------------------------------------------------------------------------------ results, state
@@ -319,18 +344,23 @@ class Minimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where the minimizer was from which `state` came; it had the same method, size and type of x."""
-        x = np.asarray(state["arrays"]["x"])
+        """Go on where the minimizer was from which `state` came; it had the same method, size and type of x.
+
+        Raises KeyError, TypeError or ValueError, naming the entry, before anything is changed.
+        """
+        _state.keys("", state, ("method", "options", "arrays", "best_jac", "scalars", "search", "model"))
+        x = np.asarray(_state.keys("arrays", state["arrays"], ARRAYS)["x"])
         if state["method"] != self.method:
             raise ValueError(f"the state is of method={state['method']!r}, this minimizer's is {self.method!r}")
         if x.shape != self.x.shape or x.dtype != self.x.dtype:
             raise ValueError(f"the state's x is {x.dtype} of shape {x.shape}, here it is {self.x.dtype} of shape "
                              f"{self.x.shape}")
-        if state["options"].get("maxcor") != self.options.get("maxcor"):
-            raise ValueError(f"the state has maxcor={state['options'].get('maxcor')}, here it is "
-                             f"{self.options.get('maxcor')}")
-        options = {**state["options"], "num_threads": state["options"]["num_threads"] or None}
-        fresh = Minimizer(np.zeros_like(x), self.method, **options)         # self stays as it is if anything is wrong
+        given = _state.keys("options", state["options"], self.options)
+        if given.get("maxcor") != self.options.get("maxcor"):
+            raise ValueError(f"the state has maxcor={given.get('maxcor')}, here it is {self.options.get('maxcor')}")
+        # self stays as it is if anything is wrong. A file may come from a machine with more processors.
+        fresh = Minimizer(np.zeros_like(x), self.method, **{**given, "num_threads": given["num_threads"] or None})
+        _state.check(state, fresh.state_dict(), fresh.x)
         fresh._take(state)
         self.__dict__.update(fresh.__dict__)
 
@@ -365,4 +395,4 @@ class Minimizer:
         try:
             self.load_state_dict(saved)
         except (LookupError, TypeError, ValueError) as e:
-            raise ValueError(f"{os.fsdecode(path)}: {e}") from e
+            raise ValueError(f"{os.fsdecode(path)}: {e.args[0] if isinstance(e, KeyError) else e}") from e

@@ -1,9 +1,10 @@
 """The methods and their options, one row each. Refuses what is wrong by name, before anything runs."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from optcore.minimizers._bfgs import BFGS
 from optcore.minimizers._lbfgs import LBFGS
 from optcore.minimizers._newton import Newton, NewtonCG
 from optcore.minimizers.vectors import Vector
-from optcore.rules.settings import whole
+from optcore.rules.settings import MOST_STEPS, whole
 from optcore.step import threads as _threads
 
 
@@ -59,16 +60,41 @@ def start_point(x0: Any, narrow: bool) -> Vector:
 
 def real_number(fun: Any) -> float:
     """A value of the objective."""
-    value = np.asarray(fun)
+    if isinstance(fun, Real):               # a Python whole number, or a Fraction, may be beyond float64
+        try:
+            return float(fun)
+        except OverflowError:
+            beyond: Any = fun
+            return inf if beyond > 0 else -inf
+    try:
+        value = np.asarray(fun)
+    except ValueError:                      # of no shape
+        value = np.empty(0)
     if value.size != 1 or value.dtype.kind not in "fiub":
         raise TypeError(f"fun: one real number is needed, got {fun!r}")
     return float(value.reshape(()))
 
 
+def rounding(fun: Any) -> float:
+    """The relative rounding error of a value's own type, where that is told: of float32 values at float64 points."""
+    dtype = getattr(fun, "dtype", None)
+    return float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    """A whole number. A float of whole value, such as 1e4, is one, as in SciPy; inf is no limit."""
+    if isinstance(value, Real) and not isinstance(value, int):
+        x = float(value)
+        value = MOST_STEPS if x == inf else int(x) if x.is_integer() else value
+    return whole(name, value, least)
+
+
 def _tolerance(name: str, value: Any) -> float:
     try:
+        if isinstance(value, str):
+            raise TypeError
         x = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name}: a number is needed, got {value!r}") from None
     if not (isfinite(x) and x >= 0):
         raise ValueError(f"{name}={value!r}: it must be finite and not negative")
@@ -92,9 +118,11 @@ def _symmetric(value: Any) -> Vector:
     return h
 
 
-def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
+def checked_options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of a method with their values."""
     row = METHODS[method]
+    if not isinstance(given, Mapping):
+        raise TypeError(f"options: a dict is needed, got {type(given).__name__}")
     known = {**COMMON, **row.options}
     for name in given:
         if name not in known:
@@ -106,10 +134,13 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"first={options['first']!r}: it must be positive")
     for name in ("maxiter", "maxfun", "maxls", "maxcor"):
         if name in options:
-            options[name] = whole(name, options[name], 0 if name == "maxiter" else 1)
+            options[name] = _count(name, options[name], 0 if name == "maxiter" else 1)
     for name in ("disp", "damping"):
-        if options.get(name, False) not in (True, False, 0, 1):
-            raise TypeError(f"{name}={options[name]!r}: True or False is needed")
+        flag = options.get(name, False)
+        if not (isinstance(flag, (bool, np.bool_)) or isinstance(flag, Real) and flag in (0, 1)):
+            raise TypeError(f"{name}={flag!r}: True or False is needed")
+        if name in options:
+            options[name] = bool(flag)
     if options.get("hess_inv0") is not None:
         options["hess_inv0"] = _symmetric(options["hess_inv0"])
     threads = options["num_threads"]

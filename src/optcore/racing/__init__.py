@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from errno import EISDIR, ENOENT
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["DEFAULT", "RACERS", "Race", "Track", "race"]
+
+
+FORMATS = ("png", "svg", "pdf", "gif", "jpg", "jpeg", "webp", "tif", "tiff", "eps")
+
+
+def picture_format(path: str | Path) -> str:
+    """The format that a path's ending names, if a picture can be written there; to be asked before a long race."""
+    place = Path(path)
+    ending = place.suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise ValueError(f"{path}: its ending says the format, one of .{', .'.join(FORMATS)}")
+    if place.is_dir():
+        raise IsADirectoryError(EISDIR, "it is a folder", str(path))
+    if not place.parent.is_dir():
+        raise FileNotFoundError(ENOENT, f"there is no folder {place.parent}", str(path))
+    return ending
 
 
 @dataclass(frozen=True)
@@ -45,13 +62,15 @@ class Race:
         """Write the picture in the format that the name ends in (.png, .svg, .pdf); .gif is the race as it runs.
 
         dpi: pixels an inch, of 10 x 4.3 inches: by default 150, and 80 for the animation.
+        Raises ValueError for another ending, OSError with the path if it cannot be written, before anything is drawn.
         """
-        if Path(path).suffix.lower() == ".gif":
+        ending = picture_format(path)
+        if ending == "gif":
             from optcore.racing._film import film
 
             film(self.surface, self.tracks, Path(path), dpi or 80)
         else:
-            self.figure.savefig(path, dpi=dpi or 150)
+            self.figure.savefig(path, dpi=dpi or 150, format=ending)
 
     def _repr_png_(self) -> bytes:
         from io import BytesIO
@@ -84,11 +103,13 @@ def race(surface: str | Surface | Callable[[Any], Any], optimizers: Any = DEFAUL
         box: (left, right, bottom, top) to be drawn, instead of the surface's; for your own function around the paths
 
     Returns a Race: its `tracks[label]` have `points` (k + 1, 2) and `losses` (k + 1,), float64, from the start on, the
-    `settings` used and how it `ended`. k is `steps`, or less where one converged, found no way on or left for infinity.
+    `settings` used, how it `ended` and `why`. k is `steps`, or less where one converged, found no way on, left for
+    infinity, came to where the surface is not finite, or failed: the others race on.
     Optimizers that search along a line stand still while they try points. Ours work in float32.
 
     Raises ValueError for an unknown name (it lists those there are), for a function that returns a wrong shape or
-    something not finite (it says where), and TypeError for what is no optimizer.
+    something not finite at the start (it says where), and TypeError for what is no optimizer. If none can take a step,
+    what the first one raised.
 
     >>> import optcore as oc
     >>> result = oc.race("taco", ["SGD", oc.Adam, "Newton"], steps=20)
@@ -100,4 +121,8 @@ def race(surface: str | Surface | Callable[[Any], Any], optimizers: Any = DEFAUL
     count = whole("steps", where.steps if steps is None else steps, 1)
     seed = whole("seed", seed, 0)
     racers = line_up(optimizers, where)
-    return Race(where, {label: run(where, label, racer, count, seed) for label, racer in racers.items()})
+    found = {label: run(where, label, racer, count, seed) for label, racer in racers.items()}
+    first = [raised for track, raised in found.values() if len(track.points) == 1]
+    if len(first) == len(found) and first[0] is not None and all(first):
+        raise first[0]                          # nobody took a step: a mistake, to be seen with its traceback
+    return Race(where, {label: track for label, (track, _) in found.items()})

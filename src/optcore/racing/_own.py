@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -25,16 +25,21 @@ def _numbers(name: str, value: Any, count: int) -> tuple[float, ...]:
     return found
 
 
-def _differences(of: Callable[[Array], Any]) -> Callable[[Array], Array]:
+@dataclass(frozen=True)
+class _Differences:
     """Central differences of a function along each axis; they come last."""
-    def made(x: Array) -> Array:
+
+    of: Callable[[Array], Any]
+
+    def __call__(self, x: Array) -> Array:
         columns = []
         for i in range(2):
             h = np.zeros(2)
             h[i] = THIRD * max(1.0, abs(x[i]))
-            columns.append((np.asarray(of(x + h), float) - np.asarray(of(x - h), float)) / (2 * h[i]))
+            ahead, behind = np.asarray(self.of(x + h), float), np.asarray(self.of(x - h), float)
+            with np.errstate(all="ignore"):             # what is not finite is refused where it is used
+                columns.append((ahead - behind) / (2 * h[i]))
         return np.stack(columns, -1)
-    return made
 
 
 def _own(fun: Callable[[Any], Any], start: Any, grad: Any, hess: Any) -> Surface:
@@ -42,9 +47,9 @@ def _own(fun: Callable[[Any], Any], start: Any, grad: Any, hess: Any) -> Surface
         raise ValueError("start: two numbers are needed with a function of your own")
     begin = _numbers("start", start, 2)
     name = getattr(fun, "__name__", "")
-    made = Surface("own", name if name.isidentifier() else "", fun, grad or _differences(fun), hess or np.zeros_like,
+    made = Surface("own", name if name.isidentifier() else "", fun, grad or _Differences(fun), hess or np.zeros_like,
                    (begin[0], begin[1]), (), None, lr=0.0, stride=0.0)
-    return replace(made, hessian=hess or _differences(made.gradient))
+    return replace(made, hessian=hess or _Differences(made.gradient))
 
 
 def chosen(surface: Any, start: Any, grad: Any, hess: Any, box: Any, lr: float | None, stride: float | None) -> Surface:

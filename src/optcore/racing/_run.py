@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +24,9 @@ FAR = 50.0              # a point so many boxes away from the start has left
 class Track:
     """Where an optimizer was: points (k + 1, 2) and losses (k + 1,) from the start on, float64.
 
-    settings: what it ran with; ended: "" after all steps, "converged", "stopped" (a line search found no way on) or
-    "left" (for infinity).
+    settings: what it ran with; ended: "" after all steps, "converged", "stopped" (a line search found no way on),
+    "left" (for infinity), "not finite" (the surface, or its gradient, had no value where it came to) or "failed" (it
+    raised, or the surface did there); why: the message of the last two, with the point and the evaluation.
     """
 
     label: str
@@ -32,6 +34,15 @@ class Track:
     losses: Array = field(repr=False)
     settings: dict[str, Any]
     ended: str = ""
+    why: str = ""
+
+
+class NotFinite(ValueError):
+    """The surface has no value there."""
+
+
+class Malformed(ValueError):
+    """An answer of another form than was asked for."""
 
 
 class Look:
@@ -41,13 +52,14 @@ class Look:
         self.surface, self.label, self.seed, self.count = surface, label, seed, 0
         self.at = np.zeros(2)
 
-    def __call__(self, x: Array) -> tuple[float, Array]:
+    def __call__(self, x: Array, *, finite: bool = True) -> tuple[float, Array]:
+        """The value and the gradient. finite: without them, whoever asks cannot go on."""
         self.at = x
         value, gradient = self.surface.value, self.surface.gradient
         if self.surface.batch is not None:
             value, gradient = self.surface.batch(self.seed, self.count)
-        f = self._answer("the function", value(x.copy()), ())
-        g = self._answer("the gradient", gradient(x.copy()), (2,))
+        f = self._answer("the function", value(x.copy()), (), finite)
+        g = self._answer("the gradient", gradient(x.copy()), (2,), finite)
         self.count += 1
         return float(f), g
 
@@ -60,16 +72,16 @@ class Look:
         self.at = x
         return self._answer("the Hessian", self.surface.hessian(x.copy()), (2, 2))
 
-    def _answer(self, what: str, answer: Any, shape: tuple[int, ...]) -> Array:
+    def _answer(self, what: str, answer: Any, shape: tuple[int, ...], finite: bool = True) -> Array:
         a = _real(answer)
         if a.shape != shape:
             needed = "a number" if shape == () else f"shape {shape}"
-            raise ValueError(f"{what} gave {_brief(answer)} {self._where()}: {needed} is needed")
-        if not np.isfinite(a).all():
-            raise ValueError(f"{what} gave {_brief(answer)} {self._where()}")
+            raise Malformed(f"{what} gave {_brief(answer)} {self.where()}: {needed} is needed")
+        if finite and not np.isfinite(a).all():
+            raise NotFinite(f"{what} gave {_brief(answer)} {self.where()}")
         return a
 
-    def _where(self) -> str:
+    def where(self) -> str:
         return f"at x = {_brief(self.at)}, evaluation {self.count} of {self.label}"
 
 
@@ -130,7 +142,7 @@ class Own:
             answer = self.function(x.copy(), look(x)[1])
             following = _real(answer)
             if following.shape != (2,):
-                raise ValueError(f"{look.label} gave {_brief(answer)} at x = {_brief(x)}: the next x, of shape (2,), "
+                raise Malformed(f"{look.label} gave {_brief(answer)} at x = {_brief(x)}: the next x, of shape (2,), "
                                  "is needed")
             x = following.copy()
             yield x
@@ -153,7 +165,8 @@ class Asked:
         first = True
         while not minimizer.done:
             x = np.array(minimizer.ask())
-            minimizer.tell(*look(x), hess=look.hessian(x) if self.method == "newton" else None)
+            hess = partial(look.hessian, x) if self.method == "newton" else None
+            minimizer.tell(*look(x, finite=False), hess=hess)       # a line search shortens its step
             if not first:
                 yield np.array(minimizer.x)
             first = False
@@ -170,27 +183,37 @@ class Searched:
         p = start.astype(np.float32)
         search = RandomSearch(p, seed=look.seed, **self.settings)
         while True:
-            search.step(lambda x: look(x.astype(np.float64))[0])
+            search.step(lambda x: look(x.astype(np.float64), finite=False)[0])      # never better
             yield p.astype(np.float64)
 
 
-def run(surface: Surface, label: str, racer: Run, steps: int, seed: int) -> Track:
-    """The track of one optimizer."""
+def run(surface: Surface, label: str, racer: Run, steps: int, seed: int) -> tuple[Track, Exception | None]:
+    """The track of one optimizer, and what it raised, if anything: that ends its track alone."""
     start = np.array(surface.start, np.float64)
     look = Look(surface, label, seed)
     size = 1.0 + np.abs(start).max() if surface.box is None else max(np.ptp(surface.box[:2]), np.ptp(surface.box[2:]))
-    points, ended = [start], ""
+    raised: Exception | None = None
+    points, ended, why = [start], "", ""
     losses = [look.value(start)]
     coming = racer.points(start, look)
     while len(points) <= steps:
         try:
             x = next(coming)
+            if not np.isfinite(x).all() or np.abs(x - start).max() > FAR * size:
+                ended = "left"
+                break
+            losses.append(look.value(x))
+            points.append(x)
         except StopIteration as end:
             ended = end.value
             break
-        if not np.isfinite(x).all() or np.abs(x - start).max() > FAR * size:
-            ended = "left"
+        except NotFinite as e:
+            ended, why, raised = "not finite", str(e), e
             break
-        points.append(x)
-        losses.append(look.value(x))
-    return Track(label, np.array(points), np.array(losses), racer.settings, ended)
+        except Malformed as e:
+            ended, why, raised = "failed", str(e), e
+            break
+        except Exception as e:
+            ended, why, raised = "failed", f"{type(e).__name__}: {e} {look.where()}", e
+            break
+    return Track(label, np.array(points), np.array(losses), racer.settings, ended, why), raised

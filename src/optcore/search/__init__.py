@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import NoneType
+from operator import index
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,20 +26,68 @@ SIGMA = Setting("sigma", 0.1, POSITIVE, "size of the perturbations")
 NONFINITE = ("skip", "raise")
 
 
+def _word(name: str, value: Any, words: Iterable[str]) -> str:
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(f"{name}={value!r}: it must be {' or '.join(words)}")
+    return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={value!r}: True or False is needed")
+    return bool(value)
+
+
+def _value(name: str, v: Any) -> float:
+    """One value of f: a number, or an array of one."""
+    try:
+        if isinstance(v, (str, bytes, bytearray, complex, np.complexfloating)):
+            raise TypeError
+        return float(v.item() if isinstance(v, np.ndarray) and v.dtype.kind in "fiub" else v)
+    except OverflowError:                       # a whole number beyond float64
+        return math.inf if v > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: a number is needed, got {v!r}") from None
+
+
+def _costs(values: Any, trials: range) -> Any:
+    """The values of these trials, float64, in their order."""
+    if isinstance(values, Mapping):
+        try:
+            told = {index(k): v for k, v in values.items()}
+        except TypeError:
+            raise TypeError(f"values: its keys are to be trials, whole numbers, got {list(values)!r}") from None
+        missing, odd = [k for k in trials if k not in told], [k for k in told if k not in trials]
+        if missing or odd or len(told) != len(values):
+            raise ValueError(f"values: trials {missing} are missing, and {odd} are none of ask()" if odd else
+                             f"values: trials {missing} are missing")
+        return np.array([_value(f"values[{k}]", told[k]) for k in trials])
+    # A set has no order, and what can be read only once may have been read.
+    listed = isinstance(values, Sequence) or hasattr(values, "__array__")
+    if isinstance(values, (str, bytes, bytearray)) or not listed:
+        raise TypeError("values: a number for each trial is needed, a list or an array in the order of ask() or a dict "
+                        f"trial -> value, got {values!r}")
+    try:
+        found = list(values)
+    except TypeError:                           # an array without an axis
+        raise TypeError(f"values: a number for each trial is needed, got {values!r}") from None
+    if len(found) != len(trials):
+        raise ValueError(f"values: {len(trials)} are needed, one for each trial, got {len(found)}")
+    return np.array([_value(f"values[{k}]", v) for k, v in enumerate(found)])
+
+
 class Search:
     """What the searches share. Not used by itself; see RandomSearch, ES and SPSA."""
 
     _domains: ClassVar[tuple[Setting, ...]]
+    _mean_value: ClassVar[bool] = True          # value is a mean of trials, of which there may be none
 
     def _set_up(self, params: Any, settings: dict[str, Any], samples: int, noise: str, maximize: bool, seed: int,
                 offset: int | Sequence[int], nonfinite: str) -> None:
-        if noise not in KINDS:
-            raise ValueError(f"noise={noise!r}: it must be {' or '.join(KINDS)}")
-        if nonfinite not in NONFINITE:
-            raise ValueError(f"nonfinite={nonfinite!r}: it must be {' or '.join(NONFINITE)}")
+        noise, nonfinite = _word("noise", noise, KINDS), _word("nonfinite", nonfinite, NONFINITE)
         self.settings = settings                # may be changed between steps; each may be a function of the step
         self._samples = whole("samples", samples, most=1 << 20)
-        self._noise, self._maximize, self._nonfinite = noise, bool(maximize), nonfinite
+        self._noise, self._maximize, self._nonfinite = noise, _flag("maximize", maximize), nonfinite
         self._seed = whole("seed", seed, least=0)
         self._steps = 0
         self.value: float | None = None
@@ -50,15 +98,43 @@ class Search:
         self._single = _arrays.is_array(params)
         if not (self._single or self._names is not None or isinstance(params, (list, tuple))):
             raise TypeError(f"params: an array, a list or a dict of arrays is needed, got {type(params).__name__}")
-        arrays = _arrays.members(params) if isinstance(params, Mapping) else [params] if self._single else list(params)
-        if not arrays:
+        self._given = params
+        self._held = self._members()
+        if not self._held:
             raise ValueError("params: it is empty")
-        self._labels = ["params"] if self._single else [f"params[{n!r}]" for n in self._names or range(len(arrays))]
-        self._params: list[Array] = [_arrays.view(label, a, writable=True, formats=("float32",))
-                                     for label, a in zip(self._labels, arrays, strict=True)]
-        _arrays.intervals(self._labels, self._params)
+        self._labels = ["params"] if self._single else [f"params[{n!r}]" for n in self._names or range(len(self._held))]
+        self._params: list[Array] = self._views(self._held)
         self._buffers: list[Array] | None = None
         self._firsts = self._numbered(offset)
+
+    def _members(self) -> list[Any]:
+        if self._names is not None:
+            return _arrays.members(self._given)
+        return [self._given] if self._single else list(self._given)
+
+    def _views(self, arrays: list[Any]) -> list[Array]:
+        found = [_arrays.view(label, a, writable=True, formats=("float32",))
+                 for label, a in zip(self._labels, arrays, strict=True)]
+        _arrays.intervals(self._labels, found)
+        return found
+
+    def _look_again(self) -> None:
+        """The caller may have put another array into the list or dict that was given: that one is moved from now on.
+        One that does not fit is refused by name."""
+        given = self._given
+        if self._single:
+            return
+        if len(given) == len(self._held) and (
+                all(a is b for a, b in zip(given, self._held, strict=True)) if self._names is None
+                else all(given.get(name) is a for name, a in zip(self._names, self._held, strict=True))):
+            return
+        if len(given) != len(self._held) or self._names is not None and list(given) != self._names:
+            raise ValueError(f"params: it had {', '.join(self._labels)} when this search was made, and has others now")
+        held = self._members()
+        params = self._views(held)
+        for label, p, old in zip(self._labels, params, self._params, strict=True):
+            _arrays.check_shape(label, old, f"the new {label}", p.shape)
+        self._held, self._params = held, params
 
     def _numbered(self, offset: int | Sequence[int]) -> list[int]:
         """The number of each tensor's first element."""
@@ -117,36 +193,29 @@ class Search:
         trials = self.ask()
         trial = whole("trial", trial, least=trials[0], most=trials[-1])
         threads = 0 if num_threads is None else _threads.checked(num_threads)
+        self._look_again()
         sample, size = self._trial(trial, self._setting_values(self._steps + 1)["sigma"])
         if self._buffers is None:
             self._buffers = [_arrays.allocate(p, 0.0, "float32") for p in self._params]
         self._perturb(self._buffers, (size,), sample, threads)
         return self._structured(self._buffers)
 
-    def tell(self, values: Iterable[Any], *, num_threads: int | None = None) -> None:
-        """Finish the step: change the parameters in place by the values of all trials, in the order of ask().
+    def tell(self, values: Sequence[Any] | Mapping[int, Any], *, num_threads: int | None = None) -> None:
+        """Finish the step: change the parameters in place by the values of all trials: a list or an array in the order
+        of ask(), or a dict trial -> value in any order.
 
         The bits of the result depend on nothing else. Raises TypeError or ValueError, naming the argument, before
         anything is changed; under nonfinite="raise" FloatingPointError, naming the first value that is not finite.
         """
         threads = 0 if num_threads is None else _threads.checked(num_threads)
         now = self._setting_values(self._steps + 1)
-        try:
-            values = list(values)
-        except TypeError:
-            raise TypeError(f"values: a number for each trial is needed, got {values!r}") from None
-        if len(values) != len(self.ask()):
-            raise ValueError(f"values: {len(self.ask())} are needed, one for each trial, got {len(values)}")
-        costs = np.empty(len(values))
-        for k, v in enumerate(values):
-            try:
-                costs[k] = float(v)
-            except (TypeError, ValueError):
-                raise TypeError(f"values[{k}]: a number is needed, got {v!r}") from None
+        costs = _costs(values, self.ask())
+        self._look_again()
         usable = np.abs(costs) <= FLOAT32_MAX
         if self._nonfinite == "raise" and not usable.all():
             k = int(np.argmin(usable))
-            raise FloatingPointError(f"values[{k}] is {costs[k]}; nothing was changed")
+            which = self.ask()[k] if isinstance(values, Mapping) else k
+            raise FloatingPointError(f"values[{which}] is {costs[k]}; nothing was changed")
         self._learn(np.where(usable, -costs if self._maximize else costs, np.inf), now, threads)
         self.skipped += int((~usable).sum())
         self._steps += 1
@@ -181,14 +250,15 @@ class Search:
         for name, least, most in (("step", 0, 1 << 32), ("seed", 0, 1 << 53), ("samples", 1, 1 << 20),
                                   ("skipped", 0, 1 << 53)):
             new[name] = whole(name, new[name], least, most)
-        if new["noise"] not in KINDS:
-            raise ValueError(f"noise={new['noise']!r}: it must be {' or '.join(KINDS)}")
-        if not isinstance(new["value"], (int, float, NoneType)):
-            raise TypeError(f"value: a number or None is needed, got {new['value']!r}")
+        new["noise"], new["maximize"] = _word("noise", new["noise"], KINDS), _flag("maximize", new["maximize"])
+        if new["value"] is not None:
+            new["value"] = _value("value", new["value"])
+            if math.isnan(new["value"]) and not self._mean_value:
+                raise ValueError("value=nan: nothing would ever be better")
         for s in self._domains:
             number(s, new[s.name], new["step"] + 1)
         self._steps, self._seed, self._samples = new["step"], new["seed"], new["samples"]
-        self._noise, self._maximize = new["noise"], bool(new["maximize"])
+        self._noise, self._maximize = new["noise"], new["maximize"]
         self.value, self.skipped = new["value"], new["skipped"]
         self.settings = {s.name: new[s.name] for s in self._domains}
 
@@ -223,6 +293,7 @@ class RandomSearch(Search):
     """
 
     _domains = (SIGMA,)
+    _mean_value = False
 
     def __init__(self, params: Any, *, sigma: Any = 0.1, samples: int = 1, noise: str = "gaussian",
                  maximize: bool = False, seed: int = 0, offset: int | Sequence[int] = 0,
@@ -258,7 +329,8 @@ class _Pairs(Search):
 
     def _learn(self, costs: Any, now: Mapping[str, float], threads: int) -> None:
         weights, pairs = self._weights(costs)
-        moves = -now["lr"] * weights / (2.0 * pairs * now["sigma"])
+        with np.errstate(all="ignore"):         # a sigma so small that the quotient has no value is refused below
+            moves = -now["lr"] * weights / (2.0 * pairs * now["sigma"])
         if not (np.abs(moves) <= FLOAT32_MAX).all():
             raise FloatingPointError(f"lr={now['lr']!r}, sigma={now['sigma']!r}: with these values the step is beyond "
                                      "float32; nothing was changed")
