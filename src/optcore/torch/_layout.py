@@ -21,6 +21,7 @@ from optcore.step.state import BESIDE, StateFormats, beside
 from optcore.torch import _tensors
 from optcore.torch._carried import Carried, count_of
 from optcore.torch._detours import Detours
+from optcore.torch._written import FOLLOWING
 
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 Row = tuple[Tensor | None, ...]
@@ -54,7 +55,7 @@ class Layout(Tensors):
                  state: Any, *, last: Layout | None, begin: int | None, waiting: bool = True) -> None:
         self.groups, self.names, self.kept, self.whole = groups, names, kept, begin is None
         self.params: list[Any] = [p for group in groups for p in group["params"]]
-        self.sizes = [len(group["params"]) for group in groups]
+        self.sizes = [(len(group["params"]), len(group)) for group in groups]
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.rows: list[Row] = []                       # of each (p, state..., compensation, copy, average)
         self.parts: list[Tensor] = []                   # and what of p is in this process, or is stepped for it
@@ -97,6 +98,7 @@ class Layout(Tensors):
         self.among = among if any(among) else None
         self.careful = any(among)               # a sum that all processes wait for comes before the walk
         self.entries = entries(state, None if self.whole else self.params)
+        self.followed = [p for p in self.mine(self.params) if state.get(p, {}).keys() & FOLLOWING]
         self.direct = not self.detours.pairs and all(type(p) in _tensors.PLAIN for p in self.params)
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float]) -> Row:
@@ -136,8 +138,8 @@ class Layout(Tensors):
     def found(self, groups: list[dict[str, Any]], state: Any) -> tuple[list[Any], int, bool] | None:
         """The gradients, how many there are, and whether all are plain tensors; None if these groups and this state
         do not have the parameters and tensors that this layout holds."""
-        if [len(group["params"]) for group in groups] != self.sizes:
-            return None                         # one that went to the next group takes other settings
+        if [(len(group["params"]), len(group)) for group in groups] != self.sizes:
+            return None             # one that went to the next group takes other settings; a new key may be refused
         dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
         return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
