@@ -21,6 +21,7 @@ from optcore.step.state import BESIDE, StateFormats, beside
 from optcore.torch import _tensors
 from optcore.torch._carried import Carried, count_of
 from optcore.torch._detours import Detours
+from optcore.torch._following import Following
 from optcore.torch._written import FOLLOWING
 
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
@@ -90,10 +91,11 @@ class Layout(Tensors):
                 t is not None and t.dtype != torch.float32 for t in self.rows[k])
             if counted or family.carried:
                 self.carried.put(k, entry, groups[group_of[k]], counted)
-        self.carried.derive(groups)
-        self.shares = gathered.shares(
+        self.carried.begin(groups)
+        shares: list[Any] = gathered.shares(
             counts, kept.rounding == "nearest", Tensor, [(begin or 0) + i for i in self.members],
             [_tensors.first_of(self.params[i]) for i in self.members])
+        self.shares: Sequence[Any] = [Following(share, self.carried) for share in shares] if family.carried else shares
         among = [_tensors.spread(self.params[i]) for i in self.members]
         self.among = among if any(among) else None
         self.careful = any(among)               # a sum that all processes wait for comes before the walk
@@ -166,7 +168,7 @@ class Layout(Tensors):
                 alone = [None] * len(flat)
                 alone[at] = flat[at]
                 if not share.usable(alone, False):
-                    return at
+                    return int(at)
         return None
 
     # -------------------------------------------------------------------------------------------- around a step
@@ -177,7 +179,7 @@ class Layout(Tensors):
     def prepare(self, groups: Sequence[Group]) -> None:
         """Before a step: let the shares know counts that were changed from outside, as when a checkpoint is read into
         the tensors, and the copies what their parameters are. groups: the step's, with the settings of now."""
-        self.groups = groups
+        self.groups = self.carried.groups = groups
         if self.carried.changed():
             counts = self.carried.counts
             for share in self.shares:
@@ -190,8 +192,6 @@ class Layout(Tensors):
     def note(self, grads: list[Any], stepped: int, cleared: bool) -> None:
         """After a step in which `stepped` parameters took part. cleared: the walk has set the gradients to zero."""
         self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
-        if self.carried.numbers:
-            self.carried.derive(self.groups)
         if not self.direct:
             self.detours.scatter()
         written = self.mine(self.params)

@@ -151,8 +151,9 @@ class LBFGS(torch.optim.LBFGS):
         saved["minimizer"] = None if m is None else _as_torch(m.state_dict())
         if m is not None and 0 in saved["state"]:
             nothing, size = torch.zeros(m.x.size, dtype=self._params[0].dtype), float(np.abs(m._g).sum())
-            begun = {"d": nothing, "t": 0.0, "old_dirs": [], "old_stps": [], "ro": [], "prev_flat_grad": nothing.clone(),
-                     "H_diag": min(1.0, 1.0 / size) if size else 1.0, "prev_loss": m.fun}
+            begun = {"d": nothing, "t": 0.0, "old_dirs": [], "old_stps": [], "ro": [],
+                     "prev_flat_grad": nothing.clone(), "H_diag": min(1.0, 1.0 / (size or 1.0)),
+                     "prev_loss": m.fun}
             saved["state"] = {**saved["state"], 0: {**saved["state"][0], **begun}}
         return saved
 
