@@ -42,7 +42,6 @@ class Carried:
         self.numbers: dict[str, torch.Tensor] = {}
         self.known = b""                                # the counts as the last step left them
         self.groups: Sequence[Mapping[str, Any]] = ()   # with the settings of the step
-        self.found: dict[int, dict[str, float]] = {}    # numbers that came with the state, until `begin`
         self.others: dict[int, dict[str, float]] = {}   # see `apart`
 
     def put(self, k: int, entry: dict[str, Any], group: Mapping[str, Any], counted: bool) -> None:
@@ -52,47 +51,45 @@ class Carried:
         for key in self.family.carried(group, 0) if self.family.carried else ():
             if key not in self.numbers:
                 self.numbers[key] = torch.empty_like(self.steps)
-            if entry.get(key) is not None:
-                self.found.setdefault(k, {})[key] = float(entry[key])
+            value = entry.get(key)
+            self.numbers[key].numpy()[k] = (self.family.carried(group, int(self.counts[k]))[key]    # type: ignore[misc]
+                                            if value is None else float(value))
             entry[key] = self.numbers[key][k]
 
     def begin(self, groups: Sequence[Mapping[str, Any]]) -> None:
-        """After all are put: give the numbers their values."""
+        """After all are put: torch's roundings of what the settings give are no other settings."""
         self.groups = groups
         if self.numbers:
-            computed = self._computed()
+            computed = self._computed(self.counts)
+            agreeing = np.ones(len(self.counts), bool)
+            agreeing[list(self.apart())] = False
             for key, tensor in self.numbers.items():
-                tensor.numpy()[...] = computed[key]
-                for k, numbers in self.found.items():
-                    tensor.numpy()[k] = numbers.get(key, computed[key][k])
-            for key, tensor in self.numbers.items():        # torch's roundings of what is meant are no other settings
-                tensor.numpy()[...] = np.where(np.isin(np.arange(len(self.counts)), list(self.apart())),
-                                               tensor.numpy(), computed[key])
+                tensor.numpy()[agreeing] = computed[key][agreeing]
 
     def changed(self) -> bool:
         """Whether somebody else has written the counts since `count`."""
         return self.counts.tobytes() != self.known
 
     def count(self, which: list[bool] | None) -> None:
-        """Take note of a step of these parameters; None: of all."""
+        """Take note of a step of these parameters; None: of all. If this is interrupted it may be done again."""
+        if self.numbers:
+            self._bring_up_to_date(slice(None) if which is None else which)
         if which is None:
             np.add(self.counts, ONE, self.counts)
         else:
-            self.counts[which] += 1
-        if self.numbers:
-            self._bring_up_to_date(slice(None) if which is None else which)
+            np.add(self.counts, np.asarray(which, np.float32), self.counts)
         self.known = self.counts.tobytes()
 
-    def _computed(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The numbers that settings and counts give."""
+    def _computed(self, counts: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+        """The numbers that settings and these counts give."""
         assert self.family.carried is not None
-        at = list(zip(self.group_of, self.counts.astype(int).tolist(), strict=True))
+        at = list(zip(self.group_of, counts.astype(int).tolist(), strict=True))
         known = {x: self.family.carried(self.groups[x[0]], x[1]) for x in dict.fromkeys(at)}
         return {key: np.array([known[x][key] for x in at], np.float32) for key in self.numbers}
 
     def apart(self) -> dict[int, dict[str, float]]:
         """By parameter, the numbers in the state where they are not what the settings of now give."""
-        computed = self._computed()
+        computed = self._computed(self.counts)
         units = 8.0 + (self.counts if self.family.follows else 0.0)     # one more rounding for each factor of a product
         off = np.zeros(len(self.counts), bool)
         for key, tensor in self.numbers.items():
@@ -103,12 +100,12 @@ class Carried:
         return self.others
 
     def _bring_up_to_date(self, which: Any) -> None:
-        """Let the numbers be those after the step that was counted; which: the parameters that it stepped."""
-        computed = self._computed()
+        """Let the numbers be those after the step that is to be counted; which: the parameters that it stepped."""
+        computed = self._computed(self.counts + ONE)
         if self.family.follows is not None:
             stepped = set(np.arange(len(self.counts))[which].tolist())
             for k in self.others.keys() & stepped:
-                after = self.family.follows(self.groups[self.group_of[k]], int(self.counts[k]), self.others[k])
+                after = self.family.follows(self.groups[self.group_of[k]], int(self.counts[k]) + 1, self.others[k])
                 for key, value in after.items():
                     computed[key][k] = value
         for key, tensor in self.numbers.items():

@@ -1,6 +1,6 @@
 """The share of a rule of which torch carries numbers from step to step: NAdam's product of momenta, ASGD's eta and mu.
 
-Owns the scalars of such a step: those of the settings of now and the count, or, where settings were others before, those
+Owns the scalars of such a step: those of the settings of now and the count or, where settings were others before, those
 of what the state carries. Which of them is _carried.py's to say.
 """
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Following:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.share, name)
 
-    def call(self, meant: Meant, grads: list[Any]) -> Call:
-        call = self.share.call(meant, grads)
+    def call(self, meant: Meant, grads: list[Any], *now: int) -> Call:
+        call = self.share.call(meant, grads, *now)
         apart = self.carried.apart()
         if not apart:
             return call

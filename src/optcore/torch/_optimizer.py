@@ -211,25 +211,33 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             if self._try(layout, groups, meant, flat, None, ask):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, fits, groups, grads, meant, ask, only)
+            self._update_slowly(layout, fits, plain, groups, grads, meant, ask, only)
 
     def _try(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, flat: list[Any], given: list[Any] | None,
              ask: Ask) -> bool:
         """Make the step with gradients `flat`, made of `given`; False, with nothing changed, if one of them is not
         usable or a tensor of the layout has moved."""
         layout.prepare(groups)
-        stepped = self._attempt(layout, meant, flat, ask, self._threads, self.seed, self.average, given)
-        if stepped > 0:
-            layout.note(flat, stepped, ask.zero_grads and len(layout.shares) == 1)
+        cleared = ask.zero_grads and len(layout.shares) == 1
+        try:
+            stepped = self._attempt(layout, meant, flat, ask, self._threads, self.seed, self.average, given)
+            if stepped > 0:
+                layout.note(flat, stepped, cleared)
+        except BaseException:                   # a KeyboardInterrupt comes after any call: what was walked is counted
+            layout.settle(flat, cleared)
+            raise
+        finally:
             if layout.followed:
                 self._written.note(layout.followed)
         return stepped >= 0
 
-    def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
-                       meant: Meant, ask: Ask, only: Any) -> None:
+    def _update_slowly(self, layout: Layout | None, fits: bool, plain: bool, groups: list[dict[str, Any]],
+                       grads: list[Any], meant: Meant, ask: Ask, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
         if fits and layout is not None and layout.still():
             mine = layout.mine(grads)
+            if layout.moved() and plain and self._try(layout, groups, meant, mine, None, ask):
+                return
             if self._try(layout, groups, meant, self._converted(layout, mine), mine, ask):
                 return
         # The first step, or a tensor is not where it was. All is checked before there is state to see.
@@ -244,8 +252,14 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
 
         def laid_out(waiting: bool) -> Layout:
-            return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, last=layout,
-                          begin=begin, waiting=waiting)
+            made: list[tuple[Any, Any]] = []
+            try:
+                return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, made,
+                              last=layout, begin=begin, waiting=waiting)
+            except BaseException:
+                for where, key in reversed(made):
+                    where.pop(key, None)
+                raise
 
         try:
             new = laid_out(waiting=True)
