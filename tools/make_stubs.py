@@ -105,7 +105,7 @@ import torch.optim
 from optcore.torch._backward import step_in_backward as step_in_backward
 from optcore.torch._lbfgs import LBFGS as LBFGS
 from optcore.torch._optimizer import FusedOptimizer as FusedOptimizer
-from optcore.torch._optimizer import LookaheadOptimizer, TabledOptimizer
+from optcore.torch._tabled import LookaheadOptimizer, TabledOptimizer
 """, ALIAS, exported(optcore.torch.__all__)]
     ours = options(TORCH)
     for family in FAMILIES.values():
@@ -118,7 +118,7 @@ from optcore.torch._optimizer import LookaheadOptimizer, TabledOptimizer
                 arguments.append("*")
                 starred = True
             arguments.append(f"{x.name}: Any = {x.default!r}")
-        bases = ", ".join(base.__name__ if base.__module__ == "optcore.torch._optimizer" else made.rival
+        bases = ", ".join(base.__name__ if base.__module__.startswith("optcore.torch.") else made.rival
                           for base in made.__bases__)
         lines.append(f"class {family.name}({bases}):\n" + define(
             "__init__", [*arguments, *([] if starred else ["*"]), *given(TORCH)], indent="    "))

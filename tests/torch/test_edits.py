@@ -29,6 +29,12 @@ def replaced(opt):
         p.data = p.data.clone()
 
 
+def all_replaced(opt):
+    """As sharding libraries do it, at each step."""
+    for p in own(opt):
+        p.data = p.data.clone()
+
+
 def turned(opt):
     for p in own(opt):
         turn = tuple(reversed(range(p.ndim)))
@@ -58,7 +64,7 @@ def loaded(opt):
     opt.load_state_dict(copy.deepcopy(opt.state_dict()))
 
 
-EDITS = [to_next_group, replaced, turned, spread_out, halved, forgotten, slower, loaded]
+EDITS = [to_next_group, replaced, all_replaced, turned, spread_out, halved, forgotten, slower, loaded]
 
 
 @given(name=st.sampled_from(NAMES), edits=st.lists(st.sampled_from(EDITS), min_size=1, max_size=6),
@@ -102,7 +108,7 @@ def test_a_parameter_at_an_odd_address_is_stepped_as_any_other(name, width):
     odd = torch.zeros(5 * width + 1, dtype=torch.uint8).numpy()[1:].view(f"i{width}")
     at_odd, plain = torch.from_numpy(odd).view(form).requires_grad_(), torch.zeros(5, dtype=form, requires_grad=True)
     assert at_odd.data_ptr() % width
-    a, b = getattr(ot, name)([at_odd]), getattr(ot, name)([plain])
+    a, b = getattr(ot, name)([at_odd], seed=0), getattr(ot, name)([plain], seed=0)
     for t in range(3):
         for p, opt in ((at_odd, a), (plain, b)):
             p.grad = torch.linspace(-1, 1, 5).to(form) * (t + 1)
@@ -172,3 +178,25 @@ def test_state_that_cannot_be_used_is_named(wrong, said):
     with pytest.raises((TypeError, ValueError), match=f"'exp_avg'.*{said}"):
         opt.step()
     assert same_bits(p, before)
+
+
+@pytest.mark.parametrize("how", [{}, {"state_dtype": "bfloat16"}, {"state_dtype": "int8"}, {"average": 0.9}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_parameters_whose_memory_is_replaced_at_each_step_are_not_laid_out_anew(dtype, how):
+    """What is kept is told where they lie: a new layout takes fifty steps' time."""
+    (a, late), (b, other) = ([torch.linspace(-1, 1, n).to(dtype).requires_grad_() for n in (5000, 7)] for _ in range(2))
+    opt, judge = ot.AdamW([a, late], lr=0.1, seed=0, **how), ot.AdamW([b, other], lr=0.1, seed=0, **how)
+    layouts = set()
+    for t in range(6):
+        a.data = a.data.clone()
+        for params, o in (([a, late], opt), ([b, other], judge)):
+            for p in params:
+                p.grad = torch.linspace(-1, 1 + t, len(p)).to(dtype)
+            if t < 2:
+                params[1].grad = None
+            o.step()
+        layouts.add(opt._layouts[None])
+    assert same_bits(a, b) and same_bits(late, other) and len(layouts) <= 2
+    a.data = a.data.to(torch.float16)
+    with pytest.raises(TypeError, match="float16"):
+        opt.step()

@@ -177,12 +177,12 @@ def test_8_bit_state_stays_with_its_elements_when_the_strides_change():
     for turned in (False, True):
         torch.manual_seed(0)
         p = torch.randn(8, 8, 16, 8).requires_grad_()
-        opt = ot.Adam([p], lr=0.1, state_dtype="int8")
+        opt = ot.Adam([p], lr=0.1, state_dtype="int8", seed=0)
         for t in range(6):
             if turned and t == 2:
                 p.data = p.data.to(memory_format=torch.channels_last)
             if turned and t == 3:
-                saved, opt = opt.state_dict(), ot.Adam([p], lr=0.1, state_dtype="int8")
+                saved, opt = opt.state_dict(), ot.Adam([p], lr=0.1, state_dtype="int8", seed=0)
                 opt.load_state_dict(saved)
             if turned and t == 4:
                 p.data = p.data.contiguous()
@@ -198,7 +198,7 @@ def test_stepping_in_backward_keeps_them_too():
     for inside in (False, True):
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(9, 5), torch.nn.Linear(5, 3)).bfloat16()
-        opt = ot.AdamW(model.parameters(), rounding="kahan", average=0.9)
+        opt = ot.AdamW(model.parameters(), rounding="kahan", average=0.9, seed=0)
         if inside:
             ot.step_in_backward(model, opt)
         for t in range(3):
@@ -214,7 +214,7 @@ def test_stepping_in_backward_keeps_them_too():
 def test_classical_nesterov_looks_ahead_of_what_is_kept(how):
     p = torch.linspace(-1, 1, 5000).bfloat16().requires_grad_()
     array = plain(p).copy()
-    opt, core = ot.NesterovClassical([p], lr=0.1, **how), oc.NesterovClassical([array], lr=0.1, **how)
+    opt, core = ot.NesterovClassical([p], lr=0.1, seed=0, **how), oc.NesterovClassical([array], lr=0.1, **how)
     for t in range(3):
         with opt.lookahead(), core.lookahead():
             assert plain(p).tobytes() == array.tobytes()

@@ -1,8 +1,10 @@
 """optcore.torch.LBFGS in the place of torch.optim.LBFGS."""
 from __future__ import annotations
 
+import copy
 import doctest
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -111,6 +113,89 @@ def test_a_loaded_state_goes_on_bit_for_bit():
     go(resumed, other, x, y, 2)
     for a, b in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def closure_of(search, model, x, y, seen=None, fail_at=None, error=ZeroDivisionError):
+    """The loss; it raises at the evaluation number fail_at, half of its gradients written."""
+    calls = [0]
+
+    def closure():
+        calls[0] += 1
+        if calls[0] == fail_at:
+            raise error
+        search.zero_grad()
+        loss = ((model(x) - y) ** 2).mean()
+        loss.backward()
+        if seen is not None:
+            seen.append((float(loss.detach()), [p.detach().clone() for p in model.parameters()]))
+        return loss
+    return closure
+
+
+def test_it_is_torchs_class_and_counts_as_it_does():
+    model, x, y = net()
+    search = LBFGS(model.parameters(), max_iter=4, max_eval=100)
+    assert isinstance(search, torch.optim.LBFGS)
+    made = []
+    for _ in range(3):
+        search.step(closure_of(search, model, x, y, made))
+    counts = search.state_dict()["state"][0]
+    assert counts["n_iter"] == 12 and counts["func_evals"] == len(made)
+    again = LBFGS(model.parameters(), max_iter=4, max_eval=100)
+    again.load_state_dict(search.state_dict())
+    again.step(closure_of(again, model, x, y))
+    assert again.state_dict()["state"][0]["n_iter"] == 16
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("fail_at", [1, 2, 3, 5, 8])
+def test_a_closure_that_raises_leaves_the_parameters_of_the_last_iteration(fail_at, error):
+    model, x, y = net()
+    search, seen = LBFGS(model.parameters(), max_iter=20), []
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(error):
+        search.step(closure_of(search, model, x, y, seen, fail_at, error))
+    now = [p.detach() for p in model.parameters()]
+    reached = [k for k, (_, values) in enumerate(seen) if all(map(torch.equal, values, now))]
+    assert reached or fail_at == 1 and all(map(torch.equal, before, now))
+    assert search.state[next(model.parameters())]["func_evals"] == len(seen)
+    if seen:
+        assert seen[reached[0]][0] <= seen[0][0]
+        search.step(closure_of(search, model, x, y))
+        after = float(((model(x) - y) ** 2).mean().detach())
+        assert after < seen[reached[0]][0]
+
+
+def test_old_checkpoints_and_torchs_are_loaded():
+    model, x, y = net()
+    search = LBFGS(model.parameters(), max_iter=3)
+    search.step(closure_of(search, model, x, y))
+    old = {**search.state_dict(), "state": {}}      # 0.1 counted nothing
+    del old["param_groups"][0]["damping"]
+    again = LBFGS(model.parameters(), max_iter=3)
+    again.load_state_dict(old)
+    again.step(closure_of(again, model, x, y))
+    theirs = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    theirs.step(closure_of(theirs, model, x, y))
+    again.load_state_dict(theirs.state_dict())
+    counts = again.state[next(model.parameters())]
+    assert counts == {key: theirs.state[next(model.parameters())][key] for key in ("n_iter", "func_evals")}
+    again.step(closure_of(again, model, x, y))
+    before = float(((model(x) - y) ** 2).mean().detach())
+    theirs.load_state_dict(again.state_dict())
+    theirs.step(closure_of(theirs, model, x, y))
+    assert float(((model(x) - y) ** 2).mean().detach()) < before
+
+
+def test_a_copy_goes_on_with_the_same_bits():
+    model, x, y = net()
+    search = LBFGS(model.parameters(), max_iter=3)
+    search.step(closure_of(search, model, x, y))
+    for twin, other in (copy.deepcopy((model, search)), pickle.loads(pickle.dumps((model, search)))):
+        mine, own = copy.deepcopy((model, search))
+        own.step(closure_of(own, mine, x, y))
+        other.step(closure_of(other, twin, x, y))
+        assert all(map(torch.equal, mine.parameters(), twin.parameters()))
 
 
 @pytest.mark.parametrize("name, make", [

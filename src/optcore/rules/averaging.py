@@ -5,6 +5,8 @@ Owns these rules and classes: rows, NumPy formulas, scalars of a step, words for
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from optcore.rules import elementwise
 from optcore.rules.row import Choice, Family, Group, Race, Rule, State
 from optcore.rules.settings import LR, NONNEGATIVE, Setting, with_default
@@ -22,8 +24,10 @@ def ASGD(p, g, a, *, shrink, eta, mu):
 # ------------------------------------------------------------------------------------------- scalars of a step
 
 
-def asgd(step: int, lr: float, lambd: float, alpha: float, t0: float) -> tuple[float, ...]:
-    eta, mu = asgd_eta_mu(step, lr, lambd, alpha, t0)
+def asgd(step: int, lr: float, lambd: float, alpha: float, t0: float, *,
+         carried: Mapping[str, float] | None = None) -> tuple[float, ...]:
+    """carried: eta and mu as torch's state has them, where settings were others before."""
+    eta, mu = (carried["eta"], carried["mu"]) if carried else asgd_eta_mu(step, lr, lambd, alpha, t0)
     return 1.0 - lambd * eta, eta, mu
 
 
@@ -58,8 +62,8 @@ FAMILIES = (
     Family(
         "ASGD", {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0, "maximize": False},
         (Choice(_ASGD),), "Averaged stochastic gradient descent; the average is the state `ax`",
-        "eta and mu, state in torch, are taken anew at each step, so that a change of lr counts at once, not one step "
-        "later.",
+        "eta and mu, state in torch, are taken anew at each step, so that a change of lr counts at once; in "
+        "optcore.torch one step later, as in torch, which finds them at the end of the step before.",
         carried=_eta_mu,
         races={"ASGD": Race("lr")},
         use=("Noisy gradients with a constant or slowly falling step: the average of the iterates "

@@ -7,6 +7,7 @@ a resumed run has the same ones.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from math import exp, expm1, log, sqrt
 
@@ -73,15 +74,27 @@ def nadam_mu_product(step: int, beta1: float, momentum_decay: float) -> float:
     return beta1 ** step * exp(-total * ratio)
 
 
-def nadam(step: int, lr: float, beta1: float, beta2: float, eps: float, momentum_decay: float) -> tuple[float, ...]:
+def _follow(product: float, mu: float) -> float:
+    """torch's next product, a float32."""
+    return float(np.float32(product) * np.float32(mu))
+
+
+def nadam(step: int, lr: float, beta1: float, beta2: float, eps: float, momentum_decay: float, *,
+          carried: Mapping[str, float] | None = None) -> tuple[float, ...]:
+    """carried: the product as torch's state has it, where beta1 or momentum_decay were others before."""
     mu, mu_next = nadam_mu(step, beta1, momentum_decay), nadam_mu(step + 1, beta1, momentum_decay)
-    product = nadam_mu_product(step, beta1, momentum_decay)
+    product = _follow(carried["mu_product"], mu) if carried else nadam_mu_product(step, beta1, momentum_decay)
     return (1.0 - beta1, beta2, 1.0 - beta2, lr * (1.0 - mu) / (1.0 - product),
             lr * mu_next / (1.0 - product * mu_next), 1.0 / sqrt(1.0 - beta2 ** step), eps)
 
 
 def _mu_product(group: Group, t: int) -> dict[str, float]:
     return {"mu_product": nadam_mu_product(t, float(group["betas"][0]), float(group["momentum_decay"]))}
+
+
+def _mu_product_after(group: Group, t: int, before: Mapping[str, float]) -> dict[str, float]:
+    mu = nadam_mu(t, float(group["betas"][0]), float(group["momentum_decay"]))
+    return {"mu_product": _follow(before["mu_product"], mu)}
 
 
 def radam(step: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple[float, ...]:
@@ -130,9 +143,10 @@ FAMILIES = (
         (Choice(_NADAM), Choice(_NADAMW, {"decoupled_weight_decay": True})),
         "NAdam: Adam with Nesterov's momentum",
         "The product of the mu_t, state in torch, is taken anew at each step, as if betas and momentum_decay had "
-        "always been what they are.",
+        "always been what they are; in optcore.torch it is torch's where they change, as under OneCycleLR.",
         spread=BETAS,
         carried=_mu_product,
+        follows=_mu_product_after,
         races={"NAdam": Race("stride", 1)},
         use=("Where Adam works and you want the look-ahead of Nesterov's momentum; with decoupled_weight_decay=True "
              "where AdamW works.",),

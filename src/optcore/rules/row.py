@@ -164,6 +164,9 @@ class Family:
     ahead: str = ""         # the rule that moves the parameters to where the gradient is to be taken
     # What torch carries from step to step in its state, and is computed here: (group, steps taken) -> key -> number.
     carried: Callable[[Group, int], dict[str, float]] | None = None
+    # The same after step t where settings were others before: (group, t, what the state carried before it). None: as
+    # `carried`. The rule's `constants` take what was carried as `carried=` there.
+    follows: Callable[[Group, int, Mapping[str, float]], dict[str, float]] | None = None
     counted: bool = True    # whether torch keeps "step" in the state
     becomes: Mapping[str, str] = field(default_factory=dict)    # a flag of torch's groups -> the class it makes of this
     sparse: str = ""        # the class of torch.optim that takes sparse gradients instead

@@ -65,10 +65,13 @@ OPTIONS: tuple[Option, ...] = (
                          '{"{key}": "bfloat16"}.'}),
     Option("num_threads", None, "int | None", (FUNCTION, STEP),
            "threads for this call (default: see optcore.get_num_threads)."),
-    Option("seed", 0, "int", (FUNCTION, CLASS, TORCH),
+    Option("seed", 0, "int", (FUNCTION, CLASS),
            "fixes, with the tensor's number and the step, the noise of all rounding.",
-           words={FUNCTION: "fixes, with step and offset, the noise by which what is narrow is rounded.",
-                  TORCH: "fixes, with the parameter's number and the step, that rounding's noise."}),
+           words={FUNCTION: "fixes, with step and offset, the noise by which what is narrow is rounded."}),
+    Option("seed", None, "int | None", (TORCH,),
+           "fixes, with the parameter's number and the step, that rounding's noise. None: 0 for the first optimizer of "
+           "this process that is given none, and for each further one a number whose noise is another; the same "
+           "program has the same ones, and a checkpoint carries it."),
     Option("offset", 0, "int", (FUNCTION,),
            "the number of p's first element where p is a shard of a larger array; with 8-bit state a multiple of 256."),
     Option("nonfinite", "propagate", "str", (CLASS, TORCH),
@@ -100,8 +103,8 @@ OPTIONS: tuple[Option, ...] = (
            words={TORCH: 'how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses '
                          'updates below 2^-9 of a parameter), with what they lack in a bfloat16 tensor beside them '
                          '("kahan", state "compensation"), or as copies of a float32 "master" (state "master"), which '
-                         "is what is updated: what is written into the parameter itself after the first step is lost "
-                         "at the next."}),
+                         "is what is updated; what others write into the parameter between steps is taken over, unless "
+                         "they write past torch's count of writes (in place, through `p.data`)."}),
     Option("compensation", None, "Array | None", (FUNCTION,),
            "bfloat16, shape of p, for p in bfloat16: what p lacks of the parameter (Kahan), which is then kept to 16 "
            "bits; zeros before step 1; updated in place."),

@@ -15,7 +15,8 @@ from optcore.step.options import TORCH
 from optcore.step.signatures import first_key, paragraphs
 from optcore.torch._backward import step_in_backward
 from optcore.torch._lbfgs import LBFGS
-from optcore.torch._optimizer import EXTRAS, FusedOptimizer, LookaheadOptimizer, TabledOptimizer
+from optcore.torch._optimizer import EXTRAS, FusedOptimizer
+from optcore.torch._tabled import LookaheadOptimizer, TabledOptimizer
 
 UNUSED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

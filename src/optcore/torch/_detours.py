@@ -17,11 +17,15 @@ class Detours:
     def stepped(self, p: Tensor, in_blocks: bool) -> Tensor:
         """What is to be stepped for p: itself, or a copy. in_blocks: state of it is in blocks, which are of elements in
         C order: in the order of some strides they would mean something else where the strides are others."""
-        whole = p.is_contiguous() if in_blocks else _tensors.dense(p)
-        if whole and not p.is_neg() and p.data_ptr() % p.itemsize == 0:
+        if self.stands(p) and (p.is_contiguous() or not in_blocks):
             return p
         self.pairs.append((p, p.clone(memory_format=C_ORDER)))
         return self.pairs[-1][1]
+
+    @staticmethod
+    def stands(p: Tensor) -> bool:
+        """Whether p can be stepped where it lies, unless its state is in blocks."""
+        return _tensors.dense(p) and not p.is_neg() and p.data_ptr() % p.itemsize == 0
 
     def has(self, p: Tensor) -> bool:
         return any(q is p for q, _ in self.pairs)

@@ -21,6 +21,8 @@ from optcore.step.state import BESIDE, StateFormats, beside
 from optcore.torch import _tensors
 from optcore.torch._carried import Carried, count_of
 from optcore.torch._detours import Detours
+from optcore.torch._following import Following
+from optcore.torch._written import FOLLOWING
 
 Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
 Row = tuple[Tensor | None, ...]
@@ -47,14 +49,18 @@ class Layout(Tensors):
 
     names: the rule of each group. grads: of all parameters of the groups. state: the optimizer's. last: the layout that
     this one replaces; it knows counts that the state does not. begin: the number of the first parameter, None if the
-    groups hold the optimizer's all. waiting: hold also those that have state, but no gradient now.
+    groups hold the optimizer's all. waiting: hold also those that have state, but no gradient now. made: receives
+    (dict, key) of all state that is new, for who has to take it away again if this is not finished: state without a
+    count would be taken for that of a step.
     """
 
     def __init__(self, family: Family, kept: Kept, groups: Sequence[Group], names: list[str], grads: list[Any],
-                 state: Any, *, last: Layout | None, begin: int | None, waiting: bool = True) -> None:
+                 state: Any, made: list[tuple[Any, Any]], *, last: Layout | None, begin: int | None,
+                 waiting: bool = True) -> None:
+        self.made = made
         self.groups, self.names, self.kept, self.whole = groups, names, kept, begin is None
         self.params: list[Any] = [p for group in groups for p in group["params"]]
-        self.sizes = [len(group["params"]) for group in groups]
+        self.sizes = [(len(group["params"]), len(group)) for group in groups]
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.rows: list[Row] = []                       # of each (p, state..., compensation, copy, average)
         self.parts: list[Tensor] = []                   # and what of p is in this process, or is stepped for it
@@ -73,6 +79,8 @@ class Layout(Tensors):
                 # As torch: no state before the first gradient.
                 if grads[i] is not None or waiting and (state.get(p) or not rule.keys and id(p) in known):
                     needs = rule.keys or kept.averaged or p.dtype != torch.float32
+                    if needs and p not in state:
+                        made.append((state, p))
                     entry = state[p] if needs else state.get(p, {})
                     counts.append(count_of(entry, rule, known.get(id(p))))
                     self.rows.append(self._row(p, entry, rule, first))
@@ -89,14 +97,17 @@ class Layout(Tensors):
                 t is not None and t.dtype != torch.float32 for t in self.rows[k])
             if counted or family.carried:
                 self.carried.put(k, entry, groups[group_of[k]], counted)
-        self.carried.derive(groups)
-        self.shares = gathered.shares(
-            counts, kept.rounding == "nearest", Tensor, [(begin or 0) + i for i in self.members],
-            [_tensors.first_of(self.params[i]) for i in self.members])
+        self.carried.begin(groups)
+        self.gathered = gathered
+        self.numbers = [(begin or 0) + i for i in self.members]
+        self.offsets = [_tensors.first_of(self.params[i]) for i in self.members]
+        self.shares = self._shares(counts)
         among = [_tensors.spread(self.params[i]) for i in self.members]
         self.among = among if any(among) else None
         self.careful = any(among)               # a sum that all processes wait for comes before the walk
         self.entries = entries(state, None if self.whole else self.params)
+        self.coded = any(t is not None and t.dtype == torch.uint8 for row in self.rows for t in row)
+        self.followed = [p for p in self.mine(self.params) if state.get(p, {}).keys() & FOLLOWING]
         self.direct = not self.detours.pairs and all(type(p) in _tensors.PLAIN for p in self.params)
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float]) -> Row:
@@ -111,9 +122,11 @@ class Layout(Tensors):
         found: dict[str, Tensor] = {}
         for key, form in forms.items():
             if entry.get(key) is None:
-                entry[key] = _tensors.state_of(p, first.get(key, 0.0), form)
+                new = _tensors.state_of(p, first.get(key, 0.0), form)
                 if key in ("master", "average"):        # the parameter as exactly as it is known
-                    entry[key].copy_(p if key == "master" else entry.get("master", p))
+                    new.copy_(p if key == "master" else entry.get("master", p))
+                self.made.append((entry, key))
+                entry[key] = new
             part = _tensors.local(entry[key])
             if FORMATS[form].block > 1:
                 found[key] = _tensors.check_codes(key, part, mine, form)
@@ -131,13 +144,35 @@ class Layout(Tensors):
         return (mine if master is None else master, *(found[key] for key in rule.keys), found.get("compensation"),
                 None if master is None else mine, found.get("average"))
 
+    def _shares(self, counts: list[int]) -> Sequence[Any]:
+        """The shares of the rows, which look where they lie now. Raises ValueError if they cannot lie there."""
+        params = self.mine(self.params)
+        self.places = [(p.dtype, p.data_ptr() if type(p) in _tensors.PLAIN else 0) for p in params]
+        shares = self.gathered.shares(counts, self.kept.rounding == "nearest", Tensor, self.numbers, self.offsets)
+        return [Following(share, self.carried) for share in shares] if self.carried.numbers else shares
+
     # -------------------------------------------------------------------------------------------- does it still hold?
+
+    def moved(self) -> bool:
+        """Whether parameters lie elsewhere and nothing else is new, as where `p.data` is replaced at each step. The
+        shares then know where: that costs a part of what a new layout does."""
+        params = self.mine(self.params)
+        if not self.direct or all(p.data_ptr() == place[1] for p, place in zip(params, self.places, strict=True)):
+            return False
+        for p, place in zip(params, self.places, strict=True):
+            if p.dtype != place[0] or not self.detours.stands(p) or self.coded and not p.is_contiguous():
+                return False
+        try:
+            self.shares = self._shares([int(n) for n in self.carried.counts])
+        except ValueError:                      # the layout that is made anew says what is wrong
+            return False
+        return True
 
     def found(self, groups: list[dict[str, Any]], state: Any) -> tuple[list[Any], int, bool] | None:
         """The gradients, how many there are, and whether all are plain tensors; None if these groups and this state
         do not have the parameters and tensors that this layout holds."""
-        if [len(group["params"]) for group in groups] != self.sizes:
-            return None                         # one that went to the next group takes other settings
+        if [(len(group["params"]), len(group)) for group in groups] != self.sizes:
+            return None             # one that went to the next group takes other settings; a new key may be refused
         dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
         return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
@@ -164,7 +199,7 @@ class Layout(Tensors):
                 alone = [None] * len(flat)
                 alone[at] = flat[at]
                 if not share.usable(alone, False):
-                    return at
+                    return int(at)
         return None
 
     # -------------------------------------------------------------------------------------------- around a step
@@ -175,7 +210,7 @@ class Layout(Tensors):
     def prepare(self, groups: Sequence[Group]) -> None:
         """Before a step: let the shares know counts that were changed from outside, as when a checkpoint is read into
         the tensors, and the copies what their parameters are. groups: the step's, with the settings of now."""
-        self.groups = groups
+        self.groups = self.carried.groups = groups
         if self.carried.changed():
             counts = self.carried.counts
             for share in self.shares:
@@ -185,11 +220,22 @@ class Layout(Tensors):
         if not self.direct:
             self.detours.gather()
 
+    def settle(self, grads: list[Any], cleared: bool) -> None:
+        """After a step that was interrupted: take note of those tensors whose walk was made, by the shares' counts."""
+        known, walked = self.carried.counts.tolist(), [False] * len(grads)
+        for share in self.shares:
+            for k, count in zip(share.members, share.counts(), strict=True):
+                walked[k] = count > known[k]
+        if any(walked):
+            made = [g if is_walked else None for g, is_walked in zip(grads, walked, strict=True)]
+            self.note(made, sum(walked), cleared)
+        else:
+            self.carried.known = self.carried.counts.tobytes()
+
     def note(self, grads: list[Any], stepped: int, cleared: bool) -> None:
-        """After a step in which `stepped` parameters took part. cleared: the walk has set the gradients to zero."""
-        self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
-        if self.carried.numbers:
-            self.carried.derive(self.groups)
+        """After a step in which `stepped` parameters took part. cleared: the walk has set the gradients to zero.
+
+        The count is the last thing done, in one call, and what comes before it may be done twice: see `settle`."""
         if not self.direct:
             self.detours.scatter()
         written = self.mine(self.params)
@@ -198,6 +244,7 @@ class Layout(Tensors):
         if cleared:
             written = [*written, *(g for g in grads if g is not None)]
         torch.autograd.graph.increment_version(written)
+        self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
 
     def copy(self, last: Copies | None) -> Copies:
         written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours.pairs]

@@ -13,6 +13,7 @@ import torch
 from optcore.minimizers.minimizer import Minimizer
 from optcore.rules.settings import POSITIVE, Setting, explain
 
+COUNTS = ("n_iter", "func_evals")           # torch's keys in the state of the first parameter
 LR = Setting("lr", 1.0, POSITIVE, "", scheduled=False)
 
 
@@ -31,7 +32,7 @@ def _as_numpy(x: Any) -> Any:
     return x.numpy() if isinstance(x, torch.Tensor) else x
 
 
-class LBFGS(torch.optim.Optimizer):
+class LBFGS(torch.optim.LBFGS):
     """L-BFGS with torch.optim.LBFGS's arguments.
 
     params: CPU tensors, all float32 or all float64, one group. lr: the first length tried along each direction, as a
@@ -39,7 +40,8 @@ class LBFGS(torch.optim.Optimizer):
     evaluations of the closure a step; tolerance_grad: the largest element of the gradient; tolerance_change: the
     fall of the loss relative to max(|loss|, 1); history_size: pairs kept.
 
-    It always searches along the direction (torch's line_search_fn="strong_wolfe").
+    It always searches along the direction (torch's line_search_fn="strong_wolfe"). The state of the first parameter
+    counts iterations and evaluations, `n_iter` and `func_evals`, as torch's does.
     A step begins by evaluating the closure, so the loss may be of another batch than before: a pair never mixes two.
     damping=True keeps a pair whose curvature is too small or negative, as a batch on its own may show: by Powell's rule
     it is drawn towards what is known. What torch's absolute thresholds make fail in float32, or at another scale of the
@@ -63,16 +65,15 @@ class LBFGS(torch.optim.Optimizer):
                  tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
                  line_search_fn: str | None = "strong_wolfe", *, damping: bool = False) -> None:
         explain({"lr": float(lr)}, (LR,))
+        if not isinstance(params, torch.Tensor):
+            params = list(params)
+            if len(params) > 1 and isinstance(params[0], dict):
+                raise ValueError("params: L-BFGS does not take parameter groups")
+        super().__init__(params, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn)
+        self.defaults["damping"] = damping
+        self.param_groups[0].setdefault("damping", damping)
         if line_search_fn not in (None, "strong_wolfe"):
             raise ValueError(f"line_search_fn={line_search_fn!r}: 'strong_wolfe' is the only one")
-        most = max_iter * 5 // 4 if max_eval is None else max_eval
-        super().__init__(params, {
-            "lr": lr, "max_iter": max_iter, "max_eval": most, "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn": line_search_fn,
-            "damping": damping})
-        if len(self.param_groups) != 1:
-            raise ValueError("params: L-BFGS does not take parameter groups")
-        self._params: list[torch.Tensor] = self.param_groups[0]["params"]
         kinds = {p.dtype for p in self._params}
         if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
             raise TypeError(f"params: all float32 or all float64 is needed, got {', '.join(sorted(map(str, kinds)))}")
@@ -102,6 +103,7 @@ class LBFGS(torch.optim.Optimizer):
     def _begun(self) -> Minimizer:
         """A minimizer that asks for the parameters as they stand; with its pairs, if nobody else has moved them."""
         group, x = self.param_groups[0], self._flat(self._params)
+        explain({"lr": float(group["lr"])}, (LR,))
         m = self._minimizer
         if m is None or not np.array_equal(m.x, x):
             m = self._minimizer = Minimizer(x, "lbfgs", maxcor=group["history_size"])
@@ -113,30 +115,69 @@ class LBFGS(torch.optim.Optimizer):
         return m
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """At most max_iter iterations. closure computes the loss anew, with its gradients. Returns the first loss."""
+        """At most max_iter iterations. closure computes the loss anew, with its gradients. Returns the first loss.
+
+        If the closure raises, or the step is interrupted, the parameters are those of the last iteration that was made.
+        """
         if closure is None:
             raise TypeError("closure: a function that computes the loss and its gradients is needed")
         m = self._begun()
-        first = None
-        while not m.done:
-            if m.nfev:
-                self._put(m.ask())
-            loss, g = self._evaluate(closure)
-            first = loss if first is None else first
-            m.tell(float(loss.detach()) if isinstance(loss, torch.Tensor) else loss, g)
+        state = self.state[self._params[0]]         # torch's: how many iterations and evaluations there were, ever
+        iterations, evaluations = (state.setdefault(key, 0) for key in COUNTS)
+        reached, first, telling = m.x.copy(), None, False
+        try:
+            while not m.done:
+                if m.nfev:
+                    self._put(m.ask())
+                loss, g = self._evaluate(closure)
+                first = loss if first is None else first
+                telling = True
+                m.tell(float(loss.detach()) if isinstance(loss, torch.Tensor) else loss, g)
+                telling = False
+                state.update(n_iter=iterations + m.nit, func_evals=evaluations + m.nfev)
+                if not np.array_equal(reached, m.x):
+                    reached = m.x.copy()
+        except BaseException:
+            if telling:                             # its vectors may be those of half an iteration
+                self._minimizer = None
+            self._put(reached)
+            raise
         self._put(m.x)
         return first
 
     def state_dict(self) -> dict[str, Any]:
-        saved = super().state_dict()
-        saved["minimizer"] = None if self._minimizer is None else _as_torch(self._minimizer.state_dict())
+        """As torch's, and ours beside it. torch.optim.LBFGS that loads it begins anew, with a first step of its own."""
+        saved, m = super().state_dict(), self._minimizer
+        saved["minimizer"] = None if m is None else _as_torch(m.state_dict())
+        if m is not None and 0 in saved["state"]:
+            nothing, size = torch.zeros(m.x.size, dtype=self._params[0].dtype), float(np.abs(m._g).sum())
+            begun = {"d": nothing, "t": 0.0, "old_dirs": [], "old_stps": [], "ro": [],
+                     "prev_flat_grad": nothing.clone(), "H_diag": min(1.0, 1.0 / (size or 1.0)),
+                     "prev_loss": m.fun}
+            saved["state"] = {**saved["state"], 0: {**saved["state"][0], **begun}}
         return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({k: v for k, v in state_dict.items() if k != "minimizer"})
+        for entry in self.state.values():           # torch's directions, which nobody here would bring up to date
+            for key in entry.keys() - set(COUNTS):
+                del entry[key]
+        self._remember(state_dict.get("minimizer"))
+
+    def _remember(self, saved: Any) -> None:
+        """Go on with the pairs of this state, or without any."""
         self._minimizer = None
-        saved = state_dict.get("minimizer")
         if saved is not None:
             m = Minimizer(self._flat(self._params), "lbfgs", maxcor=self.param_groups[0]["history_size"])
             m.load_state_dict(_as_numpy(saved))
             self._minimizer = m
+
+    def __getstate__(self) -> dict[str, Any]:
+        m = self._minimizer
+        return {**super().__getstate__(), "minimizer": None if m is None else m.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.pop("minimizer", None)
+        super().__setstate__(state)
+        self._params, self._numel_cache = self.param_groups[0]["params"], None
+        self._remember(saved)

@@ -5,13 +5,13 @@ rules/; what the kernels hold between steps is in _layout.py. A step checks ever
 """
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
+from itertools import count
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -30,10 +30,21 @@ from optcore.step.share import Meant
 from optcore.step.state import StateFormats
 from optcore.torch import _tensors
 from optcore.torch._layout import Copies, Kept, Layout
+from optcore.torch._written import Written
 
 EXTRAS = defaults(TORCH)                    # keyword arguments beside torch's; attributes of the same names
 _values = attrgetter(*EXTRAS)               # of an optimizer
+_numbers = count()                          # of the optimizers that are given no seed
+TENSORS = 1 << 24                           # more than an optimizer has: the noise of no two of its tensors is the same
 _asked = attrgetter(*(name if name in EXTRAS else "_not_asked" for name in options(STEP)))
+
+
+def refuse_extras(group: Mapping[str, Any], number: int) -> None:
+    """Refuse a group that has one of our keywords: torch keeps whatever it finds there, and nobody would read it."""
+    if not group.keys().isdisjoint(EXTRAS):
+        name = next(key for key in group if key in EXTRAS)
+        raise TypeError(f"param_groups[{number}] has {name}={group[name]!r}: {name} is a keyword of the optimizer, for "
+                        "all its groups; give it to the constructor, or make an optimizer for each of them")
 
 
 @cache
@@ -68,16 +79,20 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     _checked_values: tuple[Any, ...] = ()       # of the keywords, as they were found to be good
     _ask: Ask                                   # what they ask of a step
     _threads: int
+    _seeded = False                             # whether the seed was given
+    _written: Written
     _away = ""                                  # the context in which the parameters hold something else
 
     def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
         extras = {k: settings.pop(k, default) for k, default in EXTRAS.items()}
-        whole("seed", extras["seed"], least=0)
+        self._seeded = extras["seed"] is not None
+        if not self._seeded:
+            extras["seed"] = TENSORS * next(_numbers)
         self.__dict__.update(extras, skipped=0, grad_norm=None)
         self._check_extras()
         self._formats = StateFormats(self.family, self.state_dtype)
         self._layouts: dict[Any, Layout] = {}
-        self._before = None
+        self._before, self._written = None, Written({})
         if callable(args[0] if args else settings.get("lr")):
             raise TypeError("lr: a number is needed here; functions of the step are torch.optim.lr_scheduler's")
         super().__init__(params, *args, **settings)
@@ -99,11 +114,15 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         except ValueError:                      # an array is among them
             pass
         check(TORCH, dict(zip(EXTRAS, now, strict=True)))
+        whole("seed", self.seed, least=0)
         self._threads = 0 if self.num_threads is None else _threads.checked(self.num_threads)
         self._checked_values, self._ask = now, Ask(*_asked(self))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's; refuses parameters that the kernels cannot step, and then adds nothing."""
+        """As torch's; refuses parameters that the kernels cannot step and keywords that are the optimizer's, and then
+        adds nothing."""
+        if isinstance(param_group, dict):
+            refuse_extras(param_group, len(self.param_groups))
         super().add_param_group(param_group)
         try:
             for k, p in enumerate(self.param_groups[-1]["params"]):
@@ -129,6 +148,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         closure: computes the loss and the gradients first, with grad mode on; its value is returned.
         Raises TypeError, ValueError or RuntimeError, naming the tensor or setting, before anything is changed.
         """
+        self._before = None     # undo() takes back this step or none, whatever becomes of it: never the one before
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -175,6 +195,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         if not given:
             return
         self._check_extras()
+        if self._written.versions:
+            self._take_over()
         if (found_inf := getattr(self, "found_inf", None)) is not None and float(found_inf) != 0:
             self._skip(grads, self.zero_grads)
             return
@@ -189,28 +211,39 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             if self._try(layout, groups, meant, flat, None, ask):
                 return
         with torch.no_grad():
-            self._update_slowly(layout, fits, groups, grads, meant, ask, only)
+            self._update_slowly(layout, fits, plain, groups, grads, meant, ask, only)
 
     def _try(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, flat: list[Any], given: list[Any] | None,
              ask: Ask) -> bool:
         """Make the step with gradients `flat`, made of `given`; False, with nothing changed, if one of them is not
         usable or a tensor of the layout has moved."""
         layout.prepare(groups)
-        stepped = self._attempt(layout, meant, flat, ask, self._threads, self.seed, self.average, given)
-        if stepped > 0:
-            layout.note(flat, stepped, ask.zero_grads and len(layout.shares) == 1)
+        cleared = ask.zero_grads and len(layout.shares) == 1
+        try:
+            stepped = self._attempt(layout, meant, flat, ask, self._threads, self.seed, self.average, given)
+            if stepped > 0:
+                layout.note(flat, stepped, cleared)
+        except BaseException:                   # a KeyboardInterrupt comes after any call: what was walked is counted
+            layout.settle(flat, cleared)
+            raise
+        finally:
+            if layout.followed:
+                self._written.note(layout.followed)
         return stepped >= 0
 
-    def _update_slowly(self, layout: Layout | None, fits: bool, groups: list[dict[str, Any]], grads: list[Any],
-                       meant: Meant, ask: Ask, only: Any) -> None:
+    def _update_slowly(self, layout: Layout | None, fits: bool, plain: bool, groups: list[dict[str, Any]],
+                       grads: list[Any], meant: Meant, ask: Ask, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
         if fits and layout is not None and layout.still():
             mine = layout.mine(grads)
+            if layout.moved() and plain and self._try(layout, groups, meant, mine, None, ask):
+                return
             if self._try(layout, groups, meant, self._converted(layout, mine), mine, ask):
                 return
         # The first step, or a tensor is not where it was. All is checked before there is state to see.
         self._check_all(groups, grads)
-        for group, (name, values) in zip(groups, meant, strict=True):
+        for number, (group, (name, values)) in enumerate(zip(groups, meant, strict=True)):
+            refuse_extras(group, number)
             explain(group, self.family.domains)
             RULES[name].scalars(1, *values)
         begin = None if only is None else next(k for k, p in enumerate(
@@ -219,8 +252,14 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
 
         def laid_out(waiting: bool) -> Layout:
-            return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, last=layout,
-                          begin=begin, waiting=waiting)
+            made: list[tuple[Any, Any]] = []
+            try:
+                return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, made,
+                              last=layout, begin=begin, waiting=waiting)
+            except BaseException:
+                for where, key in reversed(made):
+                    where.pop(key, None)
+                raise
 
         try:
             new = laid_out(waiting=True)
@@ -282,6 +321,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         with torch.no_grad():
             for t, copy in before:
                 t.copy_(copy)
+        self._written.agree()
 
     # ------------------------------------------------------------------------------- what stands beside them
 
@@ -322,6 +362,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         """Within it these parameters have these values, and no step may be made."""
         if self._away:
             raise RuntimeError(f"{self._away}() is already entered")
+        self._take_over()
         with torch.no_grad():
             saved = [p.clone() for p in values]
         self._away = what
@@ -335,11 +376,22 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             with torch.no_grad():
                 for p, before in zip(values, saved, strict=True):
                     p.copy_(before)
+            self._written.agree()
+
+    def _take_over(self) -> None:
+        """Let masters and compensations agree with what others have written into the parameters."""
+        self._written.follow(self.state)
 
     # ------------------------------------------------------------------------------------------- the state
 
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's, and the seed."""
+        self._take_over()
+        return {**super().state_dict(), "seed": self.seed}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's: takes over settings and state that an optimizer of this class or of torch's gave.
+        """As torch's: takes over settings and state that an optimizer of this class or of torch's gave, and the seed if
+        this optimizer was given none; 0 where the state has none, as what 0.1 saved.
 
         State of another format than this optimizer keeps is converted at the next step, bfloat16 to nearest.
         """
@@ -353,8 +405,17 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                 for key, value in given[0]["state"].get(n, {}).items():
                     if isinstance(value, Tensor):
                         self.state[p][key] = value.detach().to("cpu", copy=True)
+            self._written = Written(self.state)
+            if not self._seeded and given[0]["state"]:
+                self.seed = given[0].get("seed", 0)
 
-        handles = [self.register_load_state_dict_pre_hook(lambda _, d: given.append(d)),
+        def look_at(_: Any, d: dict[str, Any]) -> None:
+            for number, group in enumerate(d["param_groups"]):
+                refuse_extras(group, number)
+            whole("seed", d.get("seed", 0), least=0)
+            given.append(d)
+
+        handles = [self.register_load_state_dict_pre_hook(look_at),
                    self.register_load_state_dict_post_hook(take_over, prepend=True)]
         try:
             super().load_state_dict(state_dict)
@@ -363,49 +424,10 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                 handle.remove()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = (*EXTRAS, "skipped", "grad_norm", "_formats")
+        self._take_over()
+        kept = (*EXTRAS, "skipped", "grad_norm", "_formats", "_seeded")
         return {**super().__getstate__(), **{k: self.__dict__[k] for k in kept}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._layouts, self._before = {}, None
-
-
-class TabledOptimizer(FusedOptimizer):
-    """A class that torch does not have: the constructor follows from the table."""
-
-    def __init__(self, params: Any, *args: Any, **settings: Any) -> None:
-        extras = {k: settings.pop(k) for k in EXTRAS if k in settings}
-        bound = inspect.signature(type(self)).bind(params, *args, **settings)
-        bound.apply_defaults()
-        defaults = {k: v for k, v in bound.arguments.items() if k not in ("params", *EXTRAS)}
-        explain(defaults, self.family.domains)
-        name, values = self.family.pick(defaults)
-        RULES[name].scalars(1, *values)
-        super().__init__(params, defaults, **extras)
-
-
-class LookaheadOptimizer(TabledOptimizer):
-    """Adds the way to the point at which the rule takes its gradient (Family.ahead)."""
-
-    @contextmanager
-    def lookahead(self) -> Iterator[None]:
-        """Within it the parameters are p + momentum * velocity; after it they are what they were, to the bit.
-
-            with opt.lookahead():
-                loss(model).backward()
-            opt.step()
-        """
-        rule, mover, ahead = RULES[self.family.rules[0]], RULES[self.family.ahead], {}
-        for p, settings in ((q, group) for group in self.param_groups for q in group["params"]):
-            if s := self.state.get(p):
-                v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach().float()
-                if v.dtype == torch.uint8:
-                    codes = FORMATS[self._formats.of(rule.keys[0], p.numel())]
-                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
-                if "compensation" in s:
-                    exact = exact + s["compensation"]
-                scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
-                ahead[p] = mover.update(exact, v.float(), None, **dict(zip(mover.fields, scalars, strict=True)))[0]
-        with self._instead("lookahead", ahead):
-            yield
+        self._layouts, self._before, self._written = {}, None, Written(self.state)
