@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from numbers import Real
 from typing import Any
 
@@ -82,9 +82,12 @@ def rounding(fun: Any) -> float:
 
 
 def _count(name: str, value: Any, least: int) -> int:
-    """A whole number. A float of whole value, such as 1e4, is one, as in SciPy; inf is no limit."""
+    """A whole number. A float of whole value, such as 1e4, is one, as in SciPy; inf is no limit. Any float may limit
+    iterations and evaluations, which end when they reach it."""
     if isinstance(value, Real) and not isinstance(value, int):
         x = float(value)
+        if name in ("maxiter", "maxfun") and isfinite(x):
+            x = float(ceil(x))
         value = MOST_STEPS if x == inf else int(x) if x.is_integer() else value
     return whole(name, value, least)
 
