@@ -76,8 +76,9 @@ def test_a_gradient_is_only_read(name, kind):
 
 
 BAD = {
-    "bfloat16": lambda a: torch.from_numpy(a).to(torch.bfloat16),
+    "float8": lambda a: torch.from_numpy(a).to(torch.float8_e4m3fn),
     "requires grad": lambda a: torch.from_numpy(a).requires_grad_(),
+    "bfloat16 that requires grad": lambda a: torch.from_numpy(a).to(torch.bfloat16).requires_grad_(),
     "no memory": lambda a: torch.empty(a.shape, device="meta"),
 }
 
@@ -86,7 +87,7 @@ BAD = {
 def test_functional_refuses_bad_tensors(name):
     for k in range(len(RULES[name].arrays)):
         functional_refuses(name, k, BAD)
-    functional_refuses_as_average(name, BAD)
+    functional_refuses_as_average(name, BAD | {"bfloat16": lambda a: torch.from_numpy(a).to(torch.bfloat16)})
 
 
 @pytest.mark.parametrize("stepped", [False, True], ids=["at the first step", "later"])

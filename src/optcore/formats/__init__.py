@@ -82,6 +82,7 @@ FORMATS: dict[str, Format] = {f.name: f for f in (
     Format("float64", np.float64, ("gradient",), _plain),
 )}
 _BY_DTYPE = {name: f for f in FORMATS.values() for name in (np.dtype(f.dtype).name, *f.also)}
+_KNOWN: dict[Any, Format | None] = {}       # by dtype: making its name takes longer than all else
 
 
 def playing(role: str) -> tuple[str, ...]:
@@ -91,15 +92,19 @@ def playing(role: str) -> tuple[str, ...]:
 
 def format_of(a: Any) -> Format | None:
     """The format of a NumPy array; None if it has none."""
-    return _BY_DTYPE.get(a.dtype.name)
+    dtype = a.dtype
+    if dtype not in _KNOWN:
+        _KNOWN[dtype] = _BY_DTYPE.get(dtype.name)
+    return _KNOWN[dtype]
 
 
 def form_of(a: Any) -> str:
     """The name of the format of an array that has one."""
-    return _BY_DTYPE[a.dtype.name].name
+    found = format_of(a)
+    assert found is not None
+    return found.name
 
 
 def decode(a: Any) -> Any:
     """The numbers of an array of a format without blocks, as float32."""
-    found = _BY_DTYPE[a.dtype.name]
-    return found.decode(a, a.size, False).reshape(a.shape)
+    return FORMATS[form_of(a)].decode(a, a.size, False).reshape(a.shape)

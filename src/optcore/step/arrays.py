@@ -73,6 +73,10 @@ EXTRAS = {role: playing(role) for role in ("compensation", "copy", "average")}
 def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER) -> npt.NDArray[Any]:
     """x as a C-contiguous array of one of these formats (bfloat16 as uint16): its own memory if it is to be
     written, at need a copy if only read."""
+    if not writable and type(x) is np.ndarray and (known := format_of(x)) is not None and known.name in formats:
+        flags = x.flags                                 # the usual case of what is only read, without a question more
+        if flags.c_contiguous and flags.aligned and x.dtype.isnative and known.block == 1:
+            return x if x.dtype == known.dtype else x.view(known.dtype)
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
     a = _as_numpy(name, x, not writable)
