@@ -54,7 +54,7 @@ def _as_numpy(name: str, x: Any, reading: bool = False) -> npt.NDArray[Any]:
             return np.from_dlpack(x)
         return np.asarray(memoryview(x))
     except (BufferError, RuntimeError, ValueError) as e:
-        a = np.asarray(x) if reading and hasattr(x, "__array__") and _on_cpu(x) and not _is_torch(x) else None
+        a = np.asarray(x) if reading and hasattr(x, "__array__") and not _is_torch(x) and _on_cpu(x) else None
         if a is not None and format_of(a) is not None:
             return a                            # bfloat16 of JAX, say
         raise ValueError(f"{name}: its memory cannot be shared: {e}") from e
