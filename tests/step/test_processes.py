@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
+import optcore as oc
 from optcore.rules import FAMILIES
 from optcore.step import threads as _threads
 from tests.support.children import (
@@ -91,3 +93,42 @@ def test_a_fresh_process_has_threads(method):
     want = all_rules()
     count, source = _threads._initial()
     assert in_child(method, fresh_process) == (want, (count, count, source))
+
+
+def refused_step(opt, grads):
+    """What a child is told whose optimizer was in the middle of a step when it was forked; twice."""
+    said = []
+    for _ in range(2):
+        try:
+            opt.step(grads)
+            said.append("stepped")
+        except RuntimeError as e:
+            said.append(str(e))
+    return said
+
+
+def test_a_child_forked_in_the_middle_of_a_step_is_told_so():
+    inside, may_go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        array = np.ones(8, np.float32)
+
+        @property
+        def __array_interface__(self):
+            inside.set()
+            assert may_go_on.wait(PATIENCE)
+            return self.array.__array_interface__
+
+    p = np.ones(8, np.float32)
+    opt = oc.SGD([p], lr=0.5)
+    thread = threading.Thread(target=lambda: opt.step([Slow()]))
+    thread.start()
+    try:
+        assert inside.wait(PATIENCE)
+        said = in_child("fork", refused_step, opt, [np.ones(8, np.float32)])
+    finally:
+        may_go_on.set()
+        thread.join(PATIENCE)
+    assert all("fork" in text for text in said), said
+    assert (p == 0.5).all()                     # the parent's step is made
+    opt.step([np.ones(8, np.float32)])
