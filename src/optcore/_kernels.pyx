@@ -274,6 +274,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             PyBuffer_Release(&held[k])
     return good
 
+include "kernels/owners.pxi"
 include "kernels/plan.pxi"
 include "kernels/turn.pxi"
 include "kernels/vectors.pxi"

@@ -3,25 +3,6 @@
 # Owns the one entry point that keeps something: the buffers of parameters and state. Never explains a refusal, and
 # knows formats by their rows alone.
 
-cdef list family_of(object x):
-    """x, and the arrays whose memory it is a view of, down to the one that owns it."""
-    cdef list found = []
-    cdef int depth
-    for depth in range(64):             # an end, whatever `base` an object claims to have
-        if x is None:
-            break
-        found.append(x)
-        x = x.obj if isinstance(x, memoryview) else getattr(x, "base", None)
-    return found
-
-
-cdef object weak(object x):
-    try:
-        return PyWeakref_NewRef(x, None)
-    except TypeError:                   # a memoryview or bytearray; these cannot be resized while exported
-        return None
-
-
 @cython.final
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
@@ -430,31 +411,3 @@ cdef class Plan:
             return n
         finally:
             self.busy = False
-
-
-def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, float clip_value=INFINITY):
-    """Plan.step of several plans as one: all of them, or none. calls: (plan, grads, blocks, which) for each. Returns how
-    many tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands."""
-    cdef Plan plan
-    cdef Py_ssize_t n, total = 0
-    cdef list entered = [], held = []
-    try:
-        for call in calls:
-            plan = <Plan?> call[0]
-            plan.enter()
-            entered.append(plan)
-            n = plan.ready(call[1], call[2], call[3], seed, zero_grads, clip_value)
-            if n < 0:
-                return -1
-            held.append(n)
-        while held:
-            plan = entered[len(held) - 1]
-            n = held.pop()
-            plan.walk_and_count(n, num_threads)
-            total += n
-        return total
-    finally:
-        for k in range(len(held)):
-            (<Plan> entered[k]).release(held[k])
-        for plan in entered:
-            plan.busy = False

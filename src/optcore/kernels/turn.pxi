@@ -1,4 +1,5 @@
-# What an optimizer asks before a step: whether it is its turn, and whether it still has what it was given.
+# What an optimizer asks before a step, whether it is its turn and still has what it was given; and the step of several
+# plans as one.
 #
 # Owns the lock of one optimizer and the comparison of objects by identity. Never looks into an array.
 
@@ -83,3 +84,31 @@ cdef bint held(list groups, list params, list sources, list objects) except -1:
         else:
             return False
     return k == PyList_GET_SIZE(objects)
+
+
+def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, float clip_value=INFINITY):
+    """Plan.step of several plans as one: all of them, or none. calls: (plan, grads, blocks, which) for each. Returns how
+    many tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands."""
+    cdef Plan plan
+    cdef Py_ssize_t n, total = 0
+    cdef list entered = [], held = []
+    try:
+        for call in calls:
+            plan = <Plan?> call[0]
+            plan.enter()
+            entered.append(plan)
+            n = plan.ready(call[1], call[2], call[3], seed, zero_grads, clip_value)
+            if n < 0:
+                return -1
+            held.append(n)
+        while held:
+            plan = entered[len(held) - 1]
+            n = held.pop()
+            plan.walk_and_count(n, num_threads)
+            total += n
+        return total
+    finally:
+        for k in range(len(held)):
+            (<Plan> entered[k]).release(held[k])
+        for plan in entered:
+            plan.busy = False
