@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from optcore.torch import _tensors
 from optcore.torch._optimizer import FusedOptimizer
 
 
@@ -39,14 +40,15 @@ def step_in_backward(model: torch.nn.Module, optimizer: FusedOptimizer) -> Calla
         if p not in theirs:
             raise ValueError(f"{name} is a parameter of the model, but not of the optimizer")
 
+    update = _tensors.without_grad(optimizer._update)
+
     def hook(p: Any) -> None:
         for setting, plain in whole.items():
             if getattr(optimizer, setting) != plain:
                 raise ValueError(f"{setting}={getattr(optimizer, setting)!r} needs all gradients at once; "
                                  "in backward they come one by one")
         if groups := optimizer._alone(p):       # none, if it was taken out of the optimizer since
-            with torch.no_grad():
-                optimizer._update(groups, p)
+            update(groups, p)
             p.grad = None
 
     handles = [p.register_post_accumulate_grad_hook(hook) for _, p in wanted]  # type: ignore[no-untyped-call]

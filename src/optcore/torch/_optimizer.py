@@ -210,8 +210,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             flat = layout.mine(grads)
             if self._try(layout, groups, meant, flat, None, ask):
                 return
-        with torch.no_grad():
-            self._update_slowly(layout, fits, plain, groups, grads, meant, ask, only)
+        self._update_slowly(layout, fits, plain, groups, grads, meant, ask, only)
 
     def _try(self, layout: Layout, groups: list[dict[str, Any]], meant: Meant, flat: list[Any], given: list[Any] | None,
              ask: Ask) -> bool:
@@ -231,6 +230,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                 self._written.note(layout.followed)
         return stepped >= 0
 
+    @_tensors.without_grad
     def _update_slowly(self, layout: Layout | None, fits: bool, plain: bool, groups: list[dict[str, Any]],
                        grads: list[Any], meant: Meant, ask: Ask, only: Any) -> None:
         """The step where gradients have to be converted, or there is no layout that fits."""
@@ -406,7 +406,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                     if isinstance(value, Tensor):
                         self.state[p][key] = value.detach().to("cpu", copy=True)
             self._written = Written(self.state)
-            if not self._seeded and given[0]["state"]:
+            if not self._seeded and ("seed" in given[0] or given[0]["state"]):
                 self.seed = given[0].get("seed", 0)
 
         def look_at(_: Any, d: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ strides are the parameter's; else it is copied to them, never read in storage or
 """
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,8 @@ from torch import Tensor
 from optcore.formats import FORMATS, playing
 from optcore.rules import Family
 from optcore.step import arrays as _arrays
+
+R = TypeVar("R")
 
 
 def dtypes(*roles: str) -> tuple[torch.dtype, ...]:
@@ -89,7 +93,22 @@ def nonfinite(t: Tensor) -> str:
     return f"{t[tuple(bad[0])].item()} at index {tuple(bad[0].tolist())}" if len(bad) else ""
 
 
-@torch.no_grad()
+def without_grad(function: Callable[..., R]) -> Callable[..., R]:
+    """The function with grad mode off. torch.no_grad leaves by Python code, where an interrupt could leave it off."""
+
+    @wraps(function)
+    def quietly(*args: Any, **kwargs: Any) -> R:
+        enabled = torch.is_grad_enabled()
+        try:
+            torch._C._set_grad_enabled(False)
+            return function(*args, **kwargs)
+        finally:
+            torch._C._set_grad_enabled(enabled)
+
+    return quietly
+
+
+@without_grad
 def clear(grads: list[Any]) -> None:
     """Set the gradients to zero."""
     for g in grads:

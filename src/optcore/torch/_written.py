@@ -58,20 +58,20 @@ class Written:
         self.versions: dict[Any, Any] = {}
         self.note(p for p, entry in state.items() if "master" in entry)
 
+    @_tensors.without_grad
     def note(self, params: Iterable[Any]) -> None:
         """Take what is beside these parameters to agree with them."""
-        with torch.no_grad():
-            for p in params:
-                self.versions[p] = version_of(p)
+        for p in params:
+            self.versions[p] = version_of(p)
 
     def agree(self) -> None:
         """What is beside these parameters agrees with them again: it was written together with them."""
         self.note(list(self.versions))
 
+    @_tensors.without_grad
     def follow(self, state: Mapping[Any, Mapping[str, Any]]) -> None:
         """Let what is beside a parameter agree with it where somebody else has written into it."""
-        with torch.no_grad():
-            changed = [(p, now[0] != then[0]) for p, then in self.versions.items() if (now := version_of(p)) != then]
-            for p, written in changed:
-                follow(p, state.get(p, {}), written)
-            self.note(p for p, _ in changed)
+        changed = [(p, now[0] != then[0]) for p, then in self.versions.items() if (now := version_of(p)) != then]
+        for p, written in changed:
+            follow(p, state.get(p, {}), written)
+        self.note(p for p, _ in changed)
