@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, settings
 
 from optcore import _dispatch
 
+pytest.register_assert_rewrite("tests.support")         # asserts there explain themselves as well
+
 # The same examples in every run: a red run can be repeated. No deadline: timings say nothing on a busy machine.
 settings.register_profile("optcore", deadline=None, derandomize=True, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

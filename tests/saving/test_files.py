@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore import _files
 from optcore.schedules import constant, warmup
-from tests.support.bits import assert_same_bits, exact
-from tests.support.classes import each_variation, tensors
+from tests.support.bits import exact
+from tests.support.classes import each_variation
 from tests.support.processes import value_of
-from tests.support.saved import SIZES, number_in, numbered, refuses, stepped
+from tests.support.saved import goes_on_from_a_file, number_in, numbered, refuses, stepped
 
 # ------------------------------------------------------------------------------------------- every bit comes back
 
@@ -31,16 +31,7 @@ from tests.support.saved import SIZES, number_in, numbered, refuses, stepped
 def test_the_loaded_optimizer_goes_on_as_the_saved_one(name, chosen, seed, steps, lr, tmp_path):
     opt = stepped(name, seed, steps, **chosen)
     opt.param_groups[0]["lr"] = lr
-    opt.save(tmp_path / "opt")
-    again = getattr(oc, name)([p.copy() for p in opt.param_groups[0]["params"]])
-    again.load(str(tmp_path / "opt"))
-    assert exact(again.state_dict()) == exact(opt.state_dict())
-    for k in range(3):
-        grads = tensors(np.random.default_rng(k), SIZES)
-        opt.step(grads)
-        again.step(grads)
-    for p, q in zip(again.param_groups[0]["params"], opt.param_groups[0]["params"], strict=True):
-        assert_same_bits(p, q)
+    goes_on_from_a_file(opt, str(tmp_path / "opt"))
 
 
 LEAVES = (st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore import _files, schedules
 from optcore.schedules import constant, cosine, exponential, one_cycle, piecewise, warmup
-from tests.support.bits import assert_same_bits, exact
-from tests.support.classes import each_variation, scheduled, tensors
+from tests.support.bits import exact
+from tests.support.classes import each_variation, scheduled
 from tests.support.draws import SCHEDULES
-from tests.support.saved import SIZES, refuses, stepped
+from tests.support.saved import goes_on_from_a_file, refuses, stepped
 
 # Written by optcore when files were of version 1: Adam after one step of 0.25 along (1, -2).
 VERSION_1 = base64.b85decode(
@@ -50,16 +50,7 @@ def test_every_schedule_comes_back_as_the_value_it_was(tmp_path, lr, beta, t):
 def test_the_resumed_run_goes_on_with_the_schedules(name, chosen, tmp_path):
     chosen = scheduled(chosen, getattr(oc, name).family)
     opt = stepped(name, steps=3, **chosen)
-    opt.save(tmp_path / "opt")
-    again = getattr(oc, name)([p.copy() for p in opt.param_groups[0]["params"]])
-    again.load(tmp_path / "opt")
-    assert exact(again.state_dict()) == exact(opt.state_dict())
-    for k in range(5):
-        grads = tensors(np.random.default_rng(k), SIZES)
-        opt.step(grads)
-        again.step(grads)
-    for p, q in zip(again.param_groups[0]["params"], opt.param_groups[0]["params"], strict=True):
-        assert_same_bits(p, q)
+    goes_on_from_a_file(opt, tmp_path / "opt")
 
 
 def test_a_file_of_version_1_is_read(tmp_path):

@@ -12,23 +12,7 @@ import pytest
 
 import optcore as oc
 from optcore.rules import FAMILIES
-
-PATIENCE = 60                               # seconds until a thread counts as hung; a busy machine needs a few
-ABOVE = 16384 + 4321                        # elements; from 16384 on a walk enters OpenMP
-
-
-def model(family, seed=0):
-    """An optimizer over three tensors, with their gradients."""
-    rng = np.random.default_rng(seed)
-    sizes = (ABOVE, 7, 30_001)
-    opt = getattr(oc, family)([rng.standard_normal(n).astype(np.float32) for n in sizes])
-    return opt, [rng.standard_normal(n).astype(np.float32) for n in sizes]
-
-
-def contents(opt):
-    """All that a step may change."""
-    return [s["step"] for s in opt.state], [a.tobytes() for a in opt._layout.params], [
-        a.tobytes() for s in opt.state for a in s.values() if isinstance(a, np.ndarray)]
+from tests.support.children import PATIENCE, bits, model
 
 
 def together(*work):
@@ -65,7 +49,7 @@ def test_different_optimizers_in_different_threads():
     for x in alone:
         all_steps(*x)
     together(*(lambda x=x: all_steps(*x) for x in at_once))
-    assert [contents(opt) for opt, _, _ in at_once] == [contents(opt) for opt, _, _ in alone]
+    assert [bits(opt) for opt, _, _ in at_once] == [bits(opt) for opt, _, _ in alone]
 
 
 @pytest.fixture
@@ -105,8 +89,8 @@ def test_one_optimizer_in_two_threads(quick_switches, two_rules):
         together(try_steps, try_steps)
         for _ in made:
             twin.step(grads)
-        assert contents(opt)[0] == contents(twin)[0] == [len(made)] * 2
-        assert contents(opt) == contents(twin)
+        assert bits(opt)[1] == bits(twin)[1] == [len(made)] * 2
+        assert bits(opt) == bits(twin)
 
 
 def test_the_gil_is_given_back_during_the_walk():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import optcore as oc
-from tests.support.bits import exact
+from tests.support.bits import assert_same_bits, exact
 from tests.support.classes import tensors
 
 SIZES = ((3, 5), (17,), (), (0,))
@@ -17,6 +17,20 @@ def stepped(name="Adam", seed=0, steps=2, sizes=SIZES, **chosen):
     for _ in range(steps):
         opt.step([None if rng.random() < 0.1 else g for g in tensors(rng, sizes)])
     return opt
+
+
+def goes_on_from_a_file(opt, path, steps=5):
+    """Saves the optimizer; one that loads the file has its state and takes the same steps."""
+    opt.save(path)
+    again = type(opt)([p.copy() for p in opt.param_groups[0]["params"]])
+    again.load(path)
+    assert exact(again.state_dict()) == exact(opt.state_dict())
+    for k in range(steps):
+        grads = tensors(np.random.default_rng(k), SIZES)
+        opt.step(grads)
+        again.step(grads)
+    for p, q in zip(again.param_groups[0]["params"], opt.param_groups[0]["params"], strict=True):
+        assert_same_bits(p, q)
 
 
 def numbered(k, n=3):
