@@ -18,10 +18,9 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
-from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, by_address, disjoint, fits,
+from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, apart, disjoint, fits,
                                       is_as_it_was, same_shape, watch)
 from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend, same_layout
 from optcore.kernels.engine cimport LINE, Walk, walk

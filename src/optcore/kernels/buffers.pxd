@@ -7,6 +7,7 @@
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
+from libc.stdlib cimport qsort
 from optcore.kernels.formats cimport FORMATS, PARAMETER, Format, bytes_of
 from optcore.kernels.platform cimport LITTLE_ENDIAN
 
@@ -90,6 +91,19 @@ cdef inline int by_address(const void* a, const void* b) noexcept nogil:
     return (x.low > y.low) - (x.low < y.low)
 
 
+cdef inline bint apart(Interval* x, Py_ssize_t n) noexcept nogil:
+    """Whether no two of n intervals share a byte; sorts them. One without bytes shares none."""
+    cdef char* end = NULL
+    cdef Py_ssize_t i
+    qsort(x, n, sizeof(Interval), by_address)
+    for i in range(n):
+        if x[i].high > x[i].low:
+            if x[i].low < end:
+                return False
+            end = x[i].high
+    return True
+
+
 # ---------------------------------------------------------------------------------------------- arrays held for long
 
 cdef struct ArrayHead:      # what follows PyObject in NumPy's PyArrayObject, the same in every version so far; watch() asks
@@ -112,8 +126,8 @@ cdef inline Py_ssize_t size_of(const ArrayHead* a) noexcept:
 
 
 cdef inline bint watch(object x, object kind, Watched* w) except -1:
-    """Describe x, an array of NumPy's (`kind` is its class), in w, to be asked later whether it has been resized: some
-    3 ns, where a buffer acquired anew takes 60. False if x does not have the layout that is expected here."""
+    """Describe x, an array of NumPy's (`kind` is its class), in w, to be asked later whether it has been resized, for
+    far less than a buffer acquired anew costs. False if x does not have the layout that is expected here."""
     cdef Py_buffer b
     cdef const ArrayHead* a = <const ArrayHead*> (<const char*> <PyObject*> x + sizeof(PyObject))
     cdef bint good

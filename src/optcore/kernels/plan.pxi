@@ -49,6 +49,7 @@ cdef class Plan:
         cdef tuple row
         cdef int slots = REGISTRY.rules[rule].slots
         self.rule = rule
+        self.refused = -1
         self.count = len(rows)
         self.width = 1 + slots + ASIDE
         self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
@@ -97,10 +98,8 @@ cdef class Plan:
                     self.intervals += 1
             self.tensors[i].rounding = NEAREST if round_to_nearest else STOCHASTIC
             self.tensors[i].offset = offsets[i] if offsets is not None else 0
-        qsort(self.written, self.intervals, sizeof(Interval), by_address)
-        for i in range(1, self.intervals):
-            if self.written[i].low < self.written[i - 1].high:
-                raise ValueError("two of the arrays to be written overlap")
+        if not apart(self.written, self.intervals):
+            raise ValueError("two of the arrays to be written overlap")
         if steps is not None:
             self.start(steps)
 
@@ -209,6 +208,15 @@ cdef class Plan:
                 low = mid + 1
         return g.len == 0 or low == self.intervals or self.written[low].low >= <char*> g.buf + g.len
 
+    cdef bint reads_of(self, Plan other) noexcept:
+        """Whether a gradient that is held is memory that the other plan writes; `refused` is then its number."""
+        cdef Py_ssize_t k
+        for k in range(self.got):
+            if not other.free_of(&self.grads[k]):
+                self.refused = self.active[k].number
+                return True
+        return False
+
     cdef Py_ssize_t hold_gradients(self, list grads, bint writable) except -2:
         """Hold the gradients that are not None, and line up their tensors in `active`. Returns how many; -1 with
         nothing held, when one is not usable as it stands."""
@@ -254,9 +262,7 @@ cdef class Plan:
         if good and writable:           # what is zeroed for one tensor must not be another's gradient
             for k in range(n):
                 self.zeroed[k] = Interval(<char*> self.grads[k].buf, <char*> self.grads[k].buf + self.grads[k].len)
-            qsort(self.zeroed, n, sizeof(Interval), by_address)
-            for k in range(1, n):
-                good = good and self.zeroed[k].low >= self.zeroed[k - 1].high
+            good = apart(self.zeroed, n)
         self.elements = total
         if not good:
             self.release(n)
@@ -311,6 +317,7 @@ cdef class Plan:
         cdef const Format* f
         cdef Py_buffer b
         cdef bint good
+        memset(&b, 0, sizeof(b))        # a tensor that is borrowed names no owner
         self.enter()
         try:
             found = []
@@ -324,18 +331,6 @@ cdef class Plan:
                 if not good:
                     found.append(i)
             return found
-        finally:
-            self.busy = False
-
-    def usable(self, list grads, bint zero_grads=False):
-        """Whether `step` would take these gradients as they stand."""
-        cdef Py_ssize_t n
-        self.enter()
-        try:
-            self.look()
-            n = self.hold_gradients(grads, zero_grads)
-            self.release(max(n, 0))
-            return n >= 0
         finally:
             self.busy = False
 

@@ -13,7 +13,7 @@ def perturb(list outs, list params, list offsets, object weights, int kind, uint
     kind: 2 Gaussian, 3 Rademacher. True when done; False, with nothing changed, when an array is not usable as it
     stands or two that are written overlap.
     """
-    cdef Py_ssize_t count = len(params), samples = len(weights), got = 0, intervals = 0, total = 0, i
+    cdef Py_ssize_t count = len(params), samples = len(weights), got = 0, total = 0, i
     cdef bint good = True
     cdef Py_ssize_t work
     cdef Search search
@@ -48,13 +48,8 @@ def perturb(list outs, list params, list offsets, object weights, int kind, uint
             pieces[i].n = held[got - 1].len // <Py_ssize_t> sizeof(float)
             pieces[i].start = total
             total += pieces[i].n
-            if pieces[i].n:
-                written[intervals] = Interval(<char*> held[got - 1].buf, <char*> held[got - 1].buf + held[got - 1].len)
-                intervals += 1
-        if good:
-            qsort(written, intervals, sizeof(Interval), by_address)
-            for i in range(1, intervals):
-                good = good and written[i].low >= written[i - 1].high
+            written[i] = Interval(<char*> held[got - 1].buf, <char*> held[got - 1].buf + held[got - 1].len)
+        good = good and apart(written, count)
         if good and total:
             search = Search(pieces, count, total, TEAM.grain, SearchNoise(<Kind> kind, seed, sample, samples, c))
             work = total * max(samples, 1)

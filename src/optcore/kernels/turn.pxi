@@ -86,6 +86,48 @@ cdef bint held(list groups, list params, list sources, list objects) except -1:
     return k == PyList_GET_SIZE(objects)
 
 
+cdef bint mixed(list plans) except -1:
+    """Whether a gradient that one of the plans holds is memory that another writes: they walk one after another, and each
+    has looked at its own memory only."""
+    cdef Plan plan, other
+    for plan in plans:
+        for other in plans:
+            if other is not plan and plan.reads_of(other):
+                return True
+    return False
+
+
+cdef void let_go(list plans, list held) noexcept:
+    """Release what the first plans hold, as many gradients as `held` says, and leave all of them."""
+    cdef Plan plan
+    cdef Py_ssize_t k
+    for k in range(len(held)):
+        plan = plans[k]
+        plan.release(held[k])
+    for plan in plans:
+        plan.busy = False
+
+
+def usable_plans(list calls, bint zero_grads=False):
+    """Whether step_plans would take these gradients as they stand. calls: (plan, grads) for each."""
+    cdef Plan plan
+    cdef Py_ssize_t n
+    cdef list entered = [], held = []
+    try:
+        for call in calls:
+            plan = <Plan?> call[0]
+            plan.enter()
+            entered.append(plan)
+            plan.look()
+            n = plan.hold_gradients(call[1], zero_grads)
+            if n < 0:
+                return False
+            held.append(n)
+        return not mixed(entered)
+    finally:
+        let_go(entered, held)
+
+
 def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, float clip_value=INFINITY):
     """Plan.step of several plans as one: all of them, or none. calls: (plan, grads, blocks, which) for each. Returns how
     many tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands."""
@@ -101,6 +143,8 @@ def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=F
             if n < 0:
                 return -1
             held.append(n)
+        if mixed(entered):
+            return -1
         while held:
             plan = entered[len(held) - 1]
             n = held.pop()
@@ -108,7 +152,4 @@ def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=F
             total += n
         return total
     finally:
-        for k in range(len(held)):
-            (<Plan> entered[k]).release(held[k])
-        for plan in entered:
-            plan.busy = False
+        let_go(entered, held)

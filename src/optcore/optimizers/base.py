@@ -94,8 +94,9 @@ class Optimizer(Saved, Policy):
                 raise
             meaning = [name for name, _ in meant]
             if meaning != layout.meaning:           # new state is seen from outside: nothing may be refused after it
+                coming = set(layout.coming(meaning))
                 now = 1 + max(layout.steps, default=0)
-                for k, t in set(layout.coming(meaning)):
+                for k, t in coming:
                     self._scalars(self.param_groups[k], t, now)
                 weight(self._average, now)
                 flat = layout.converted(flat, ask.zero_grads)

@@ -34,12 +34,6 @@ class Source(NamedTuple):
             return cls(params if isinstance(params, list) else list(params), None)
         raise TypeError(f"params: an array, a list or a dict of arrays is needed, got {type(params).__name__}")
 
-    def values(self) -> Any:
-        """A dict or list whose values are the arrays."""
-        if self.names is None:
-            return self.container if type(self.container) is list else list(self.container)
-        return self.container if type(self.container) is dict else [self.container.get(name) for name in self.names]
-
     def objects(self, labels: Sequence[str]) -> list[Any]:
         """The arrays, one for each label, or the error that names one that is gone."""
         found = []
@@ -69,7 +63,6 @@ class Given:
         self.seen: list[Group] = []                     # the groups as they were looked at
         self.sources: list[Source] = []                 # of each
         self.containers: list[Any] = []                 # theirs
-        self.plain = True                               # whether all of these are dicts and lists
         self.sizes: list[int] = []                      # and how many parameters it has
         self.members: list[Member] = []
         self.objects: list[Any] = []
@@ -79,16 +72,15 @@ class Given:
         self.seen.append(group)
         self.sources.append(source)
         self.containers.append(source.container)
-        self.plain = self.plain and type(source.container) in (dict, list)
         self.sizes.append(len(members))
         self.members += members
         self.objects += [m.given for m in members]
         self.arrays += [m.array for m in members]
 
     def watched(self, turn: Any) -> None:
-        """Let the lock know what to look at before each step."""
-        turn.watch(self.groups, self.arrays, self.containers if self.plain else [
-            s.values() for s in self.sources], self.objects)
+        """Let the lock know what to look at before each step. It knows dicts and lists; for any other container it says
+        each time that it may have changed."""
+        turn.watch(self.groups, self.arrays, self.containers, self.objects)
 
     def look(self, view: View, named: bool) -> Given:
         """What there is now. Raises TypeError or ValueError, naming it, for what cannot be trained."""
@@ -113,6 +105,9 @@ class Given:
                            for j, x in enumerate(mine)]
                 source = Source(mine, None)
                 members = [m._replace(given=m.array) for m in members]      # what the list is made to hold
+            if not named:                   # their names are their places, which may have changed
+                first = len(found.members)
+                members = [m._replace(label=f"params[{first + j}]") for j, m in enumerate(members)]
             found.add(source, members, group)
         return found
 
@@ -124,6 +119,8 @@ class Given:
         if (a.shape, a.dtype) != (was.array.shape, was.array.dtype):
             raise ValueError(f"{was.label} was bound to an array of {a.dtype} and shape {a.shape}, it was of "
                              f"{was.array.dtype} and {was.array.shape}: make a new optimizer for it")
+        if _arrays.bounds(a) == _arrays.bounds(was.array):      # another object on the same memory
+            return was._replace(given=x, old=i)
         return Member(x, a, was.label, was.name, i)
 
     def _listed(self, label: str, x: Any, i: int | None, view: View, named: bool) -> Member:

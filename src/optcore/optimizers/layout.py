@@ -62,12 +62,13 @@ class Layout(Tensors):
         for label in labels:
             if label in self.memory.names:
                 raise ValueError(f"{label} is in two groups")
-        views = [self.view(label, x) for label, x in zip(labels, source.objects(labels), strict=True)]
+        given = source.objects(labels)
+        views = [self.view(label, x) for label, x in zip(labels, given, strict=True)]
         self.memory.add(labels, views)
         names = source.names or [None] * len(views)
         group = {"params": views, **settings}
         self.given.add(source, [Member(x, a, label, name, None) for x, a, label, name in zip(
-            source.objects(labels), views, labels, names, strict=True)], group)
+            given, views, labels, names, strict=True)], group)
         self.groups.append(group)
         self.params += views
         self.labels += labels
@@ -80,14 +81,17 @@ class Layout(Tensors):
         self.given.watched(self.turn)
 
     def look(self) -> None:
-        """Before a step: take note of what the caller has put in the place of what was there (see given.py)."""
+        """Take note of what the caller has put in the place of what was there (see given.py)."""
+        if self.turn.unchanged():
+            return
         found = self.given.look(self.view, self.names is not None)
         found.watched(self.turn)
         memory = _arrays.Memory()
         memory.add([m.label for m in found.members], found.arrays)
         if [m.old for m in found.members] == list(range(len(self.params))) and all(
                 map(is_, found.arrays, self.params)):
-            self.given = found                          # other objects, the same arrays
+            self.given, self.memory = found, memory     # other objects, the same arrays
+            self.labels = [m.label for m in found.members]
             return
         self.settle()
         kept = [({}, 0) if m.old is None else (self.state[m.old], self.steps[m.old]) for m in found.members]

@@ -14,6 +14,8 @@ from optcore import _kernels
 from optcore.formats import FORMATS, form_of
 from optcore.optimizers.base import Optimizer
 from optcore.rules import RULES
+from optcore.step.arrays import Array
+from optcore.step.share import scalars_at
 
 
 class LookaheadOptimizer(Optimizer):
@@ -31,11 +33,25 @@ class LookaheadOptimizer(Optimizer):
         """
         if self._ahead:
             raise RuntimeError("lookahead() is already entered")
+        with self._turn:
+            moved, before = self._move()
+        self._ahead = True
+        try:
+            yield
+        finally:
+            for a, was in zip(moved, before, strict=True):
+                a[...] = was
+            self._ahead = False
+
+    def _move(self) -> tuple[list[Array], list[Array]]:
+        """Move the parameters there. Returns the arrays that were changed, and what they held."""
         layout, move = self._layout, RULES[self.family.ahead]
+        layout.look()
         meaning = [self.family.pick(group)[0] for group in self.param_groups]
         coming = layout.coming(meaning)
+        now = 1 + max(layout.steps, default=0)
         for k, t in set(coming):
-            self._scalars(self.param_groups[k], t)
+            self._scalars(self.param_groups[k], t, now)
         if meaning != layout.meaning:
             layout.prepare(meaning)
         rule, = {RULES[name].name: RULES[name] for name in meaning}.values()
@@ -43,7 +59,8 @@ class LookaheadOptimizer(Optimizer):
         ahead = [(row[0], np.empty(p.shape, np.float32), row[2], row[3], None)
                  for row, p in zip(rows, layout.params, strict=True)]
         met = list(dict.fromkeys(coming))
-        blocks = [(t, move.scalars(t, *(self.param_groups[k][s.name] for s in move.all_settings))) for k, t in met]
+        settings = [[group[s.name] for s in move.all_settings] for group in self.param_groups]
+        blocks = [(t, scalars_at(self.family.ahead, settings[k], t, now)) for k, t in met]
         which = [met.index(x) for x in coming]
         plan = _kernels.Plan(_kernels.rule_index(move.kernel), ahead, which, True)
         key, = rule.keys
@@ -54,13 +71,7 @@ class LookaheadOptimizer(Optimizer):
         moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
         before = [a.copy() for a in moved]
         plan.step(velocity, blocks, which)
-        self._ahead = True
-        try:
-            yield
-        finally:
-            for a, was in zip(moved, before, strict=True):
-                a[...] = was
-            self._ahead = False
+        return moved, before
 
     def step(self, grads: Any, **options: Any) -> None:
         if self._ahead:

@@ -18,7 +18,7 @@ from optcore.optimizers.layout import Layout
 from optcore.rules import RULES, Family
 from optcore.rules.settings import whole
 from optcore.step import arrays as _arrays
-from optcore.step.arrays import Array
+from optcore.step.arrays import Array, is_torch
 
 
 class Saved:
@@ -53,8 +53,7 @@ class Saved:
 
     def _as_dict(self, tensors: bool) -> dict[str, Any]:
         layout = self._layout
-        if not layout.turn.unchanged():
-            layout.look()
+        layout.look()
         layout.settle()
         groups, i = [], 0
         for group in self.param_groups:
@@ -103,7 +102,7 @@ class Saved:
                 for key, x in entries.items():
                     if key != "step" and key not in self.family.carries:
                         new_state[i][key] = taken_over(layout, label, key, x, i)
-                        tensors = tensors or type(x).__module__.partition(".")[0] == "torch"
+                        tensors = tensors or is_torch(x)
                 missing = [key for key in rules[i].keys if key not in new_state[i]]
                 if missing and new_steps[i]:
                     raise ValueError(f"{label}[{missing[0]!r}] is missing: {self.family.name} keeps it")

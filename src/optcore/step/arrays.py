@@ -25,7 +25,8 @@ DLPACK_CPU = (1, 3)             # kDLCPU, kDLCUDAHost: memory that the processor
 DLPACK_NAMES = {2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 14: "oneapi"}
 
 
-def _is_torch(x: Any) -> bool:
+def is_torch(x: Any) -> bool:
+    """Whether x is of a class of torch's, which is not imported for this."""
     return type(x).__module__.partition(".")[0] == "torch"
 
 
@@ -54,7 +55,7 @@ def _as_numpy(name: str, x: Any, reading: bool = False) -> npt.NDArray[Any]:
             return np.from_dlpack(x)
         return np.asarray(memoryview(x))
     except (BufferError, RuntimeError, ValueError) as e:
-        a = np.asarray(x) if reading and hasattr(x, "__array__") and not _is_torch(x) and _on_cpu(x) else None
+        a = np.asarray(x) if reading and hasattr(x, "__array__") and not is_torch(x) and _on_cpu(x) else None
         if a is not None and format_of(a) is not None:
             return a                            # bfloat16 of JAX, say
         raise ValueError(f"{name}: its memory cannot be shared: {e}") from e

@@ -7,7 +7,7 @@ end whose tensors are shared by several processes gives the sum over them.
 
 Design:
   a) An attempt either makes the whole step or changes nothing and says so. The front end then converts what the kernels
-     did not take, or raises an error that names it, and tries once more. So the usual step pays for no explanation.
+     did not take, or raises an error that names it, and tries once more. So the usual step looks for no explanation.
   b) Order: what may raise (settings, schedules) first; then whether every gradient is usable, where a refusal would
      come too late otherwise; then sums, which all processes wait for; then copies; then the walks.
   c) Gradients are scaled and clipped by one factor of the walk, computed in double and rounded once with the rule's
@@ -21,7 +21,7 @@ from typing import Any
 
 from optcore.rules.settings import FLOAT32_MAX, number
 from optcore.step.options import AVERAGE, Ask
-from optcore.step.share import Meant, Share, scaled, together
+from optcore.step.share import Meant, Share, scaled, together, usable
 
 LEAST = 2.0 ** -149             # of float32
 
@@ -103,12 +103,12 @@ class Policy:
             towards = weight(average, now)
             calls = [(share, ([(*block, towards) for block in blocks], which)) for share, (blocks, which) in calls]
         zero_grads = clear and len(calls) == 1      # what one walk clears, the next one may have to read
-        if tensors.careful or undoable or len(calls) > 1 or clear and self.nonfinite == "skip":
-            for share, _ in calls:
-                if not share.usable(grads, clear):
-                    return -1
+        measured = max_norm is not None or self.nonfinite != "propagate"
+        if (tensors.careful or undoable or measured and tensors.among is not None
+                or clear and (len(calls) > 1 or self.nonfinite == "skip")) and not usable(shares, grads, clear):
+            return -1
         factor = 1.0
-        if max_norm is not None or self.nonfinite != "propagate":
+        if measured:
             total = squares(tensors, grads, threads)
             if total is None:
                 return -1

@@ -31,8 +31,8 @@ class Share(Protocol):
         """What the step takes of settings and counts, schedules asked for step `now` of the optimizer; 0: of this
         share, which is alone. Changes nothing; may raise."""
 
-    def usable(self, grads: list[Any], zero_grads: bool) -> bool:
-        """Whether `step` would take these gradients as they stand."""
+    def refused(self) -> list[int]:
+        """The number of the gradient that was last found not to be usable, if any."""
 
     def squares(self, grads: list[Any], threads: int) -> float | None:
         """The sum of squares of its gradients, of a fixed shape; None if one is not usable as it stands."""
@@ -109,11 +109,7 @@ class Elementwise:
             which.append(number)
         return blocks, which
 
-    def usable(self, grads: list[Any], zero_grads: bool) -> bool:
-        return self.plan.usable(self.mine(grads), zero_grads)
-
     def refused(self) -> list[int]:
-        """The number of the gradient that was last found not to be usable, if any."""
         return [self.members[self.plan.refused]] if self.plan.refused >= 0 else []
 
     def unusable(self, grads: list[Any], zero_grads: bool) -> list[int]:
@@ -124,8 +120,12 @@ class Elementwise:
         return self.plan.squares(self.mine(grads), threads)
 
     def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
-        mine = grads if self.all else [grads[i] for i in self.members]
-        return self.plan.step(mine, *call, threads, seed, zero_grads, clip_value)
+        return self.plan.step(self.mine(grads), *call, threads, seed, zero_grads, clip_value)
+
+
+def usable(shares: Iterable[Any], grads: list[Any], zero_grads: bool) -> bool:
+    """Whether the step of the shares, as one, would take these gradients as they stand."""
+    return _kernels.usable_plans([(share.plan, share.mine(grads)) for share in shares], zero_grads)
 
 
 def together(calls: list[tuple[Any, Call]], grads: list[Any], threads: int, seed: int, zero_grads: bool,

@@ -58,7 +58,7 @@ class Layout(Tensors):
                  state: Any, made: list[tuple[Any, Any]], *, last: Layout | None, begin: int | None,
                  waiting: bool = True) -> None:
         self.made = made
-        self.groups, self.names, self.kept, self.whole = groups, names, kept, begin is None
+        self.names, self.kept, self.whole = names, kept, begin is None
         self.params: list[Any] = [p for group in groups for p in group["params"]]
         self.sizes = [(len(group["params"]), len(group)) for group in groups]
         self.members: list[int] = []                    # numbers of the parameters that take part
@@ -104,7 +104,6 @@ class Layout(Tensors):
         self.shares = self._shares(counts)
         among = [_tensors.spread(self.params[i]) for i in self.members]
         self.among = among if any(among) else None
-        self.careful = any(among)               # a sum that all processes wait for comes before the walk
         self.entries = entries(state, None if self.whole else self.params)
         self.coded = any(t is not None and t.dtype == torch.uint8 for row in self.rows for t in row)
         self.followed = [p for p in self.mine(self.params) if state.get(p, {}).keys() & FOLLOWING]
@@ -192,16 +191,6 @@ class Layout(Tensors):
     def mine(self, flat: list[Any]) -> list[Any]:
         return flat if not self.outside else [flat[i] for i in self.members]
 
-    def unusable(self, flat: list[Any]) -> int | None:
-        """The number of the first gradient that the kernels would not take by itself."""
-        for share in self.shares:
-            for at in share.members:
-                alone = [None] * len(flat)
-                alone[at] = flat[at]
-                if not share.usable(alone, False):
-                    return int(at)
-        return None
-
     # -------------------------------------------------------------------------------------------- around a step
 
     def sum_over(self, total: float, among: Any) -> float:
@@ -210,7 +199,7 @@ class Layout(Tensors):
     def prepare(self, groups: Sequence[Group]) -> None:
         """Before a step: let the shares know counts that were changed from outside, as when a checkpoint is read into
         the tensors, and the copies what their parameters are. groups: the step's, with the settings of now."""
-        self.groups = self.carried.groups = groups
+        self.carried.groups = groups
         if self.carried.changed():
             counts = self.carried.counts
             for share in self.shares:

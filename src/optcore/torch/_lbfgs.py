@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from optcore.minimizers.minimizer import Minimizer
-from optcore.rules.settings import POSITIVE, Setting, explain
+from optcore.rules.settings import POSITIVE, Setting, explain, number
 
 COUNTS = ("n_iter", "func_evals")           # torch's keys in the state of the first parameter
 LR = Setting("lr", 1.0, POSITIVE, "", scheduled=False)
@@ -64,7 +64,7 @@ class LBFGS(torch.optim.LBFGS):
     def __init__(self, params: Iterable[Any], lr: float = 1.0, max_iter: int = 20, max_eval: int | None = None,
                  tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
                  line_search_fn: str | None = "strong_wolfe", *, damping: bool = False) -> None:
-        explain({"lr": float(lr)}, (LR,))
+        explain({"lr": lr}, (LR,))
         if not isinstance(params, torch.Tensor):
             params = list(params)
             if len(params) > 1 and isinstance(params[0], dict):
@@ -103,13 +103,13 @@ class LBFGS(torch.optim.LBFGS):
     def _begun(self) -> Minimizer:
         """A minimizer that asks for the parameters as they stand; with its pairs, if nobody else has moved them."""
         group, x = self.param_groups[0], self._flat(self._params)
-        explain({"lr": float(group["lr"])}, (LR,))
+        lr = number(LR, group["lr"], 1)
         m = self._minimizer
         if m is None or not np.array_equal(m.x, x):
             m = self._minimizer = Minimizer(x, "lbfgs", maxcor=group["history_size"])
         else:
             m.restart()
-        m.options.update(first=float(group["lr"]), damping=group.get("damping", False),     # torch's state has none
+        m.options.update(first=lr, damping=group.get("damping", False),     # torch's state has none
                          gtol=group["tolerance_grad"], ftol=group["tolerance_change"], maxiter=group["max_iter"],
                          maxfun=max(1, group["max_eval"]))
         return m

@@ -22,7 +22,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from optcore.formats import FORMATS
 from optcore.rules import FAMILIES, RULES, Family
-from optcore.rules.settings import explain, whole
+from optcore.rules.settings import MOST_SEED, explain, whole
 from optcore.step import threads as _threads
 from optcore.step.options import STEP, TORCH, Ask, check, defaults, options
 from optcore.step.policy import Policy
@@ -114,7 +114,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         except ValueError:                      # an array is among them
             pass
         check(TORCH, dict(zip(EXTRAS, now, strict=True)))
-        whole("seed", self.seed, least=0)
+        whole("seed", self.seed, 0, MOST_SEED)
         self._threads = 0 if self.num_threads is None else _threads.checked(self.num_threads)
         self._checked_values, self._ask = now, Ask(*_asked(self))
 
@@ -158,7 +158,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     @staticmethod
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
-        """torch's wrapper of step(), for hooks and the profiler; past it where neither is there: it takes 5 us. What
+        """torch's wrapper of step(), for hooks and the profiler; past it where neither is there. What
         torch.compile traces goes round the step, which is no tensor arithmetic: one graph break."""
         theirs = torch.optim.Optimizer.profile_hook_step(func)
         untraced = _disable_dynamo(theirs)      # as torch's own optimizers have it; imports nothing until called
@@ -269,7 +269,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         mine = new.mine(grads)
         flat = self._converted(new, mine)
         if not self._try(new, groups, meant, flat, mine, ask):
-            one = new.unusable(flat)
+            one = next((i for share in new.shares for i in share.refused()), None)
             which = "a gradient" if one is None else f"the gradient of {self._name_of(new.mine(new.params)[one])}"
             raise ValueError(f"{which} overlaps a parameter, a state array or, with zero_grads, another gradient "
                              "in memory; what is written must stand alone")
@@ -284,7 +284,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         flat = []
         for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
             if g is not None:
-                _tensors.check_gradient(f"the gradient of {self._name_of(p)}", g, p, self.family, self.rival)
+                _tensors.check_gradient(self._name_of, g, p, self.family, self.rival)
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
                 g = _tensors.placed_as(_tensors.local(g), layout.parts[k])
@@ -294,12 +294,13 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     def _check_all(self, groups: list[dict[str, Any]], grads: list[Any]) -> None:
         """Refuse, before there is state to see, whatever cannot be stepped."""
         params, stepped = [p for group in groups for p in group["params"]], []
+        names = {id(p): self._label(n, k) for n, group in enumerate(self.param_groups)
+                 for k, p in enumerate(group["params"])}
         for p, g in zip(params, grads, strict=True):
             if g is not None:
-                name = self._name_of(p)
-                _tensors.check_parameter(name, p, self.rival, self.rounding)
-                _tensors.check_gradient(f"the gradient of {name}", g, p, self.family, self.rival)
-                stepped.append((name, _tensors.local(p)))
+                _tensors.check_parameter(names[id(p)], p, self.rival, self.rounding)
+                _tensors.check_gradient(self._name_of, g, p, self.family, self.rival)
+                stepped.append((names[id(p)], _tensors.local(p)))
         _tensors.check_apart(stepped)
         if twice := [p for p, n in Counter(params).items() if n > 1]:
             raise ValueError(f"{self._name_of(twice[0])} occurs twice; what is updated in place must stand alone")
@@ -412,7 +413,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         def look_at(_: Any, d: dict[str, Any]) -> None:
             for number, group in enumerate(d["param_groups"]):
                 refuse_extras(group, number)
-            whole("seed", d.get("seed", 0), least=0)
+            whole("seed", d.get("seed", 0), 0, MOST_SEED)
             given.append(d)
 
         handles = [self.register_load_state_dict_pre_hook(look_at),
