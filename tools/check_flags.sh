@@ -22,7 +22,7 @@ print(hashlib.sha256(repr(all_rules()).encode()).hexdigest(), oc.build_info()["i
 
 for flags in "-ffast-math" "-Ofast -funsafe-math-optimizations -ffinite-math-only"; do
     rm -rf "$work/build"
-    # A program without our options, to know that this compiler would be taken in.
+    # A program without our options, to know that this compiler would be affected.
     echo 'int f(void) { return 0; }' >"$work/bare.c"
     ${CC:-cc} $flags -shared -fPIC "$work/bare.c" -o "$work/bare.so"
     echo "== $flags: $(nm "$work/bare.so" | grep -c set_fast_math || true) crtfastmath without our options"
@@ -35,7 +35,7 @@ for flags in "-ffast-math" "-Ofast -funsafe-math-optimizations -ffinite-math-onl
         echo "crtfastmath was linked into $module" >&2
         exit 1
     fi
-    # The same bits as the installed build, of every rule: the compiler was not taken in, either.
+    # The same bits as the installed build, of every rule: the compiler was not affected, either.
     want=$(cd "$work" && PYTHONPATH=$root "$python" -c "$bits")
     rm -rf "$work/package"
     mkdir "$work/package"

@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str], optimizer: str) -> dict[str, Any]:
         return found
     except ValueError as e:
         raise ValueError(f"{name}: {e}") from None
-    except Exception as e:                              # a checksum keeps out no forger
+    except Exception as e:                              # a checksum can be computed of anything
         raise ValueError(f"{name}: it holds what no optimizer of optcore has saved: {e!r}") from None
 
 

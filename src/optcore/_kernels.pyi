@@ -1,4 +1,4 @@
-# The compiled module, under whichever build was chosen; held against it by tests/test_table.py.
+# The compiled module, under whichever build was chosen; held against it by tests/rules/test_table.py.
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, final
 

@@ -60,7 +60,6 @@ def formats():
     return table
 
 
-
 cdef Registry REGISTRY
 cdef dict KNOWN = {}                     # what rules() returns, by the rules' numbers
 enlist_rules(&REGISTRY, KNOWN)

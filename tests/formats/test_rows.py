@@ -50,7 +50,7 @@ def test_a_wide_gradient_is_rounded_once(form, values, threads):
     a.step([g], max_norm=0.7, num_threads=threads)
     b.step([narrow], max_norm=0.7)
     assert_same_bits(p, q)
-    assert (a.skipped, a.grad_norm) == (b.skipped, b.grad_norm) or np.isnan(a.grad_norm)
+    assert repr((a.skipped, a.grad_norm)) == repr((b.skipped, b.grad_norm))     # a NaN is one too
     sums, same = oc.GradientAccumulator([start]), oc.GradientAccumulator([start])
     sums.add([g], weight=0.3)
     same.add([narrow], weight=0.3)

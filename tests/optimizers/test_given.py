@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import OrderedDict, UserDict
 
 import joblib
 import ml_dtypes
@@ -20,18 +21,23 @@ def ones(n=4, dtype=F):
     return np.ones(n, dtype)
 
 
-@pytest.mark.parametrize("make", [lambda: {"a": ones(), "b": ones(3)}, lambda: [ones(), ones(3)]], ids=["dict", "list"])
+class Listed(list):
+    """Not exactly a list."""
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, UserDict, list, Listed])
 @pytest.mark.parametrize("dtype", [F, ml_dtypes.bfloat16])
-def test_what_is_bound_to_another_array_is_trained_with_the_state_it_had(make, dtype):
+def test_what_is_bound_to_another_array_is_trained_with_the_state_it_had(kind, dtype):
     def step(opt, given):
-        opt.step({k: ones(p.shape) for k, p in given.items()} if isinstance(given, dict) else [
-            ones(p.shape) for p in given])
+        opt.step([ones(p.shape) for p in given] if isinstance(given, list) else {
+            k: ones(p.shape) for k, p in given.items()})
+
+    def make():
+        arrays = [ones(4, dtype), ones(3, dtype)]
+        return kind(arrays) if issubclass(kind, list) else kind(zip("ab", arrays, strict=True))
 
     given, twin = make(), make()
-    for some in (given, twin):
-        for k in (list(some) if isinstance(some, dict) else range(len(some))):
-            some[k] = some[k].astype(dtype)
-    first = next(iter(given)) if isinstance(given, dict) else 0
+    first = 0 if isinstance(given, list) else "a"
     opt, other = oc.SGD(given, lr=0.25, momentum=0.5), oc.SGD(twin, lr=0.25, momentum=0.5)
     for _ in range(2):
         step(opt, given)
@@ -42,7 +48,7 @@ def test_what_is_bound_to_another_array_is_trained_with_the_state_it_had(make, d
     kept = old.copy()
     step(opt, given)
     step(other, twin)
-    for a, b in zip(*(x.values() if isinstance(x, dict) else x for x in (given, twin)), strict=True):
+    for a, b in zip(*(x if isinstance(x, list) else x.values() for x in (given, twin)), strict=True):
         np.testing.assert_array_equal(a.astype(F), b.astype(F))
     np.testing.assert_array_equal(old.astype(F), kept.astype(F))
 
@@ -58,11 +64,39 @@ def test_what_cannot_take_its_place_is_refused_by_name_and_nothing_is_stepped(ch
     P = {"a": ones(), "b": ones()}
     opt = oc.Adam(P)
     opt.step({"a": ones(), "b": ones()})
-    before = P["b"].copy(), opt.state_dict()
+    before = P["b"].copy()
     change(P)
     with pytest.raises((TypeError, ValueError), match=message):
         opt.step({"a": ones(), "b": ones()})
-    np.testing.assert_array_equal(P["b"], before[0])
+    np.testing.assert_array_equal(P["b"], before)
+    assert [s["step"] for s in opt.state] == [1, 1]         # state_dict() would look, and refuse as well
+
+
+def test_a_parameter_may_come_in_after_another_went():
+    a, b, c, d = (ones() for _ in range(4))
+    opt = oc.SGD([a, b, c], lr=0.5)
+    del opt.param_groups[0]["params"][0]
+    opt.step([ones(), ones()])
+    opt.add_param_group({"params": [d]})
+    opt.step([ones(), ones(), ones()])
+    assert [x[0] for x in (a, b, c, d)] == [1, 0, 0, 0.5]
+    with pytest.raises(ValueError, match=r"grads\[1\] has shape \(5,\), params\[1\]"):     # by the places of now
+        opt.step([ones(), ones(5), ones()])
+
+
+def test_a_mapping_that_makes_its_arrays_anew_keeps_the_state():
+    class Fresh(UserDict):
+        def __getitem__(self, key):
+            return self.data[key].view()
+
+    w = ones()
+    opt = oc.SGD(Fresh({"w": w}), lr=0.25, momentum=0.5)
+    share = None
+    for n in range(3):
+        opt.step({"w": ones()})
+        assert n == 0 or opt._layout.shares[0] is share         # nothing was laid out anew
+        share, = opt._layout.shares
+    assert w[0] == 1 - 0.25 * (1 + 1.5 + 1.75) and opt.state[0]["step"] == 3
 
 
 def test_a_parameter_that_became_read_only_is_named():

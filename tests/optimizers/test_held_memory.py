@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import optcore as oc
+from tests.support.foreign import Gradient
 
 
 def ones(n=1000):
@@ -108,22 +109,6 @@ def test_arrays_are_let_go_with_the_optimizer():
 # ------------------------------------------------------------------------------------------- code of a gradient's own
 
 
-class Gradient:
-    """Memory that runs `act` whenever it is asked for: by the buffer protocol from Python 3.12 on, else as an array."""
-
-    def __init__(self, array, act):
-        self.array, self.act = array, act
-
-    def __buffer__(self, flags):
-        self.act()
-        return memoryview(self.array)
-
-    @property
-    def __array_interface__(self):
-        self.act()
-        return self.array.__array_interface__
-
-
 ACTS = {
     "clears the list": lambda opt, grads: grads.clear(),
     "shortens the list": lambda opt, grads: grads.pop(),
@@ -147,12 +132,16 @@ def test_a_gradient_whose_code_changes_what_a_step_reads(act, place, options):
     opt = oc.SGD(params, lr=0.5)
     opt.step([ones() for _ in params])
     grads = [ones() for _ in params]
-    grads[place] = Gradient(ones(), lambda: ACTS[act](opt, grads))
+    ran = []
+    grads[place] = Gradient(ones(), lambda: (ran.append(act), ACTS[act](opt, grads)))
     before = opt.state[0]["step"]
     try:
         opt.step(grads, **options)
     except (ValueError, RuntimeError, TypeError, IndexError, KeyboardInterrupt):
         assert opt.state[0]["step"] == before and all((p == 0.5).all() for p in params)
+    else:
+        assert opt.state[0]["step"] == before + 1 and len({float(p[0]) for p in params}) == 1
+    assert ran
     for p in params:
         p[...] = 1
     opt.step([ones() for _ in params])

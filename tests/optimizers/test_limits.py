@@ -10,6 +10,7 @@ import pytest
 
 import optcore as oc
 from optcore.rules import FAMILIES
+from tests.support.foreign import Gradient
 
 F = np.float32
 FLAGS = [(name, k) for name, family in FAMILIES.items() for k, v in family.settings.items() if isinstance(v, bool)]
@@ -88,11 +89,10 @@ def test_one_limit_for_seeds_and_offsets():
             oc.Adam([w], seed=bad)
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+# Where state begins at lr, that is read once, and a function of the step is refused.
+@pytest.mark.parametrize("name", [name for name in sorted(FAMILIES) if "lr" not in FAMILIES[name].fill.values()])
 def test_a_schedule_goes_by_the_optimizers_own_count(name):
     """A layer that is unfrozen late takes the rate of now; its bias correction is its own first step's."""
-    if "lr" in FAMILIES[name].fill.values():
-        return                                  # read once, a function of the step is refused
     seen = []
 
     def lr(t):
@@ -111,17 +111,84 @@ def test_a_schedule_goes_by_the_optimizers_own_count(name):
     assert [s["step"] for s in opt.state] == [10, 1]
 
 
-@pytest.mark.parametrize("call", ["save", "state_dict", "undo", "add_param_group", "load_state_dict"])
-def test_beside_another_threads_step_it_is_refused_and_nothing_is_torn(call, tmp_path):
+def test_lookahead_asks_for_the_momentum_that_the_step_takes():
+    seen = []
+
+    def momentum(t):
+        seen.append(t)
+        return 0.5
+
+    opt = oc.NesterovClassical({"early": ones(), "late": ones()}, momentum=momentum)
+    for _ in range(4):
+        opt.step({"early": ones(), "late": None})
+    seen.clear()
+    with opt.lookahead():
+        pass
+    assert set(seen) == {5}
+
+
+def test_a_schedule_that_fails_in_the_step_that_needs_new_state_leaves_none():
+    def lr(t):
+        return 0.1 if t < 6 else 1 / 0
+
+    opt = oc.Adam([ones()], lr=lr)
+    for _ in range(5):
+        opt.step([ones()])
+    opt.add_param_group({"params": [ones()]})
+    with pytest.raises(ValueError, match="lr: its schedule failed at step 6"):
+        opt.step([ones(), ones()])
+    assert dict(opt.state[1]) == {"step": 0} and opt.state[0]["step"] == 5
+
+
+CALLS = {
+    "step": lambda opt, saved, path: opt.step([ones()]),
+    "save": lambda opt, saved, path: opt.save(path),
+    "load": lambda opt, saved, path: opt.load(path),
+    "state_dict": lambda opt, saved, path: opt.state_dict(),
+    "load_state_dict": lambda opt, saved, path: opt.load_state_dict(saved),
+    "undo": lambda opt, saved, path: opt.undo(),
+    "add_param_group": lambda opt, saved, path: opt.add_param_group({"params": [ones()]}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_in_the_middle_of_another_threads_step_it_is_refused_and_the_step_is_made(call, tmp_path):
+    inside, may_go_on, failed = threading.Event(), threading.Event(), []
+
+    def wait():
+        inside.set()
+        assert may_go_on.wait(60)
+
+    def step():
+        try:
+            opt.step([Gradient(ones(), wait)], undoable=True)
+        except BaseException as e:
+            failed.append(e)
+
+    w = ones()
+    opt = oc.SGD([w], lr=0.5)
+    opt.step([ones()], undoable=True)           # there is one to take back
+    saved = opt.state_dict()
+    opt.save(tmp_path / "x")
+    thread = threading.Thread(target=step)
+    thread.start()
+    try:
+        assert inside.wait(60)
+        with pytest.raises(RuntimeError, match="in the middle of a step"):
+            CALLS[call](opt, saved, tmp_path / "x")
+    finally:
+        may_go_on.set()
+        thread.join(60)
+    assert not failed and (w == 0.0).all() and opt.state[0]["step"] == 2
+    CALLS[call](opt, saved, tmp_path / "x")     # and now it is not
+
+
+@pytest.mark.parametrize("call", ["save", "state_dict"])
+def test_what_is_saved_beside_another_threads_steps_is_not_torn(call, tmp_path):
     n = 300_000
-    w = np.ones(n, F)
-    opt = oc.Adam([w])
+    opt = oc.Adam([np.ones(n, F)])
     grads = [np.full(n, 0.5, F)]
     opt.step(grads)
-    good = opt.state_dict()
-    calls = {"save": lambda: opt.save(tmp_path / "x"), "state_dict": opt.state_dict, "undo": opt.undo,
-             "add_param_group": lambda: opt.add_param_group({"params": [np.ones(2, F)], "lr": -1.0}),
-             "load_state_dict": lambda: opt.load_state_dict(good)}
     stop = threading.Event()
 
     def steps():
@@ -133,25 +200,26 @@ def test_beside_another_threads_step_it_is_refused_and_nothing_is_torn(call, tmp
     thread = threading.Thread(target=steps)
     thread.start()
     try:
-        refused, until = 0, time.monotonic() + 3.0
-        while refused < 3 and time.monotonic() < until:
+        refused, made, until = 0, 0, time.monotonic() + 3.0
+        while min(refused, made) < 3 and time.monotonic() < until:
             try:
-                found = calls[call]()
-            except RuntimeError as e:
-                refused += "in the middle of a step" in str(e)
-            except ValueError as e:
-                assert "lr" in str(e)
-            else:
                 if call == "state_dict":
-                    assert np.unique(found["state"][0]["exp_avg_sq"]).size == 1
-                elif call == "save":
+                    found = opt.state_dict()["state"][0]["exp_avg_sq"]
+                else:
+                    opt.save(tmp_path / "x")
                     again = oc.Adam([np.ones(n, F)])
                     again.load(tmp_path / "x")
-                    assert np.unique(again.state[0]["exp_avg_sq"]).size == 1
+                    found = again.state[0]["exp_avg_sq"]
+            except RuntimeError as e:
+                assert "in the middle of a step" in str(e)
+                refused += 1
+            else:
+                made += 1
+                assert np.unique(found).size == 1
     finally:
         stop.set()
         thread.join()
-    opt.step(grads)
+    assert refused + made
 
 
 def test_a_pipe_is_not_waited_for_and_a_private_file_stays_private(tmp_path):

@@ -143,14 +143,20 @@ def test_a_copy_moves_the_arrays_copied_with_it(name, form, copied):
 # ------------------------------------------------------------------------------------------- flags, words, states
 
 
-@pytest.mark.parametrize("bad", ["False", 1, None, np.array([1, 1]), []])
+@each
+def test_maximize_may_be_0_or_1_as_every_flag(name):
+    for good in (0, 1, np.False_, np.True_):
+        assert made(name, maximize=good)[1].state_dict()["maximize"] is bool(good)
+
+
+@pytest.mark.parametrize("bad", ["False", 2, 1.0, None, np.array([1, 1]), []])
 @each
 def test_maximize_is_true_or_false(name, bad):
-    with pytest.raises(TypeError, match="^maximize="):
+    with pytest.raises(TypeError, match="^maximize: True or False"):
         made(name, maximize=bad)
     _, opt = made(name)
     before = opt.state_dict()
-    with pytest.raises(TypeError, match="^maximize="):
+    with pytest.raises(TypeError, match="^maximize: True or False"):
         opt.load_state_dict({**before, "maximize": bad})
     for key, wrong in (("noise", ["gaussian"]), ("noise", None), ("value", "3"), ("value", 1j), ("step", 1.5),
                        ("skipped", -1)):

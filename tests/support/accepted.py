@@ -40,8 +40,8 @@ def updates_by_class(name, make, values):
         alone.step(make(g))
     for x, b in zip(ours, want, strict=True):
         assert_same_bits(values(x), b)
-    for opt in (by_list, by_name, alone):
-        for a, b in zip(opt._layout.params, want, strict=False):
+    for opt, count in ((by_list, 2), (by_name, 2), (alone, 1)):
+        for a, b in zip(opt._layout.params, want[:count], strict=True):
             assert_same_bits(a, b)
 
 

@@ -36,4 +36,4 @@ def compare(got, want):
     for i, entries in want[1]["state"].items():
         assert entries.keys() == got[1]["state"][i].keys()
         for k, x in entries.items():
-            np.testing.assert_array_equal(got[1]["state"][i][k], x)
+            assert_same_bits(got[1]["state"][i][k], x, k)

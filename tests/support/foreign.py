@@ -52,3 +52,19 @@ class BfloatByDLPack:
 
     def __dlpack_device__(self):
         return 1, 0
+
+
+class Gradient:
+    """Memory that runs `act` whenever it is asked for: by the buffer protocol from Python 3.12 on, else as an array."""
+
+    def __init__(self, array, act):
+        self.array, self.act = array, act
+
+    def __buffer__(self, flags):
+        self.act()
+        return memoryview(self.array)
+
+    @property
+    def __array_interface__(self):
+        self.act()
+        return self.array.__array_interface__

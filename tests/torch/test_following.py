@@ -72,18 +72,21 @@ def run(name, chosen, schedule, makers, first=0, last=STEPS, late=None):
 @pytest.mark.parametrize(("name", "chosen", "schedule"), CASES)
 @pytest.mark.parametrize("late", [None, 7])
 def test_the_run_is_torchs(name, chosen, schedule, late):
-    """Float32 in both, 30 steps whose differences are roundings: far below what another momentum or lr makes."""
+    """Float32 in both. A step rounds a parameter below 4 by 2^-23 at most and its update, 0.1 at most, in some eight
+    operations by 2^-24 of it each: if all of them add up in both runs, 30 * 2 * (1.2e-7 + 8 * 6e-9) = 1e-5. They do
+    not: the bound is 2e-6 and 2e-5 of the parameter. mu_product is rounded twice a step: 60 * 2^-24 = 3.6e-6 of it."""
     ours, mine = run(name, chosen, schedule, [ot], late=late)
     theirs, judge = run(name, chosen, schedule, [torch.optim], late=late)
     for p, q in zip(ours, theirs, strict=True):
         torch.testing.assert_close(p, q, rtol=2e-5, atol=2e-6)
-        for key in {"mu_product", "eta", "mu"} & judge.state[q].keys():
-            torch.testing.assert_close(mine.state[p][key], judge.state[q][key], rtol=1e-5, atol=0.0)
+        for key in {"NAdam": ["mu_product"], "ASGD": ["eta", "mu"]}[name]:
+            torch.testing.assert_close(mine.state[p][key], judge.state[q][key], rtol=3.6e-6, atol=0.0)
 
 
 @pytest.mark.parametrize(("name", "chosen", "schedule"), CASES[:4:3] + CASES[4:5])
 @pytest.mark.parametrize("makers", [[torch.optim, ot], [ot, torch.optim], [ot, torch.optim, ot]])
 def test_it_is_also_through_checkpoints(name, chosen, schedule, makers):
+    """Within the bound of above."""
     ours, _ = run(name, chosen, schedule, makers)
     theirs, _ = run(name, chosen, schedule, [torch.optim])
     for p, q in zip(ours, theirs, strict=True):

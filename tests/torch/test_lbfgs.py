@@ -199,7 +199,8 @@ def test_a_copy_goes_on_with_the_same_bits():
 
 
 @pytest.mark.parametrize("name, make", [
-    ("lr", lambda p: LBFGS(p, lr=0.0)), ("line_search_fn", lambda p: LBFGS(p, line_search_fn="armijo")),
+    ("lr", lambda p: LBFGS(p, lr=0.0)), ("lr", lambda p: LBFGS(p, lr="x")), ("lr", lambda p: LBFGS(p, lr=None)),
+    ("line_search_fn", lambda p: LBFGS(p, line_search_fn="armijo")),
     ("params", lambda p: LBFGS([{"params": q} for q in p])),
     ("params", lambda p: LBFGS([torch.zeros(2, dtype=torch.float16, requires_grad=True)])),
     ("closure", lambda p: LBFGS(p).step())])

@@ -83,7 +83,7 @@ def test_numpy_and_torch_give_the_same_bits_for_the_same_call(call):
         if t == 1 and call["ask"]["undoable"] and not ours.skipped:
             ours.undo()
             theirs.undo()
-        assert (ours.skipped, ours.grad_norm) == (theirs.skipped, theirs.grad_norm) or np.isnan(ours.grad_norm)
+        assert repr((ours.skipped, ours.grad_norm)) == repr((theirs.skipped, theirs.grad_norm))     # a NaN is one too
         for k, (a, p, g) in enumerate(zip(arrays, tensors, grads, strict=True)):
             assert bits(a) == bits(p), f"parameter {k} at step {t}"
             assert g is None or bits(g) == bits(p.grad), f"gradient {k} at step {t}"

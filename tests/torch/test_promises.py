@@ -100,6 +100,13 @@ def test_a_seed_that_is_given_is_used_whatever_is_loaded_and_state_without_one_m
         reader.step()
 
 
+def test_a_seed_is_one_of_64_bits_as_elsewhere():
+    _, (opt,) = noisy(1, seed=2 ** 64 - 1)
+    opt.load_state_dict({**opt.state_dict(), "seed": 2 ** 60})
+    with pytest.raises(ValueError, match="seed"):
+        noisy(1, seed=2 ** 64)
+
+
 # ------------------------------------------------------------------------------------------- undo
 
 

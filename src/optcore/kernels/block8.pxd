@@ -17,7 +17,7 @@
 #   b) Codes are rounded stochastically, see rounding.pxd.
 #   c) An unsigned value is stored as no less than the smallest code above 0: where v became 0 and m did not, the
 #      quotient would be infinite. (0 itself as well: that costs less than an exception, and m is then 0 too.)
-#   d) A block with an infinity or NaN is NaN as a whole, exponent 255: loud, as it is in float32 one step later.
+#   d) A block with an infinity or NaN is NaN as a whole, exponent 255: it is seen, as it is in float32 one step later.
 #   e) An array of zeros is the state before the first step.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -1,5 +1,5 @@
 # cython: cdivision=True
-# Tensors of a framework as memory, by DLPack's exchange table: some 20 ns each, with no Python object made.
+# Tensors of a framework as memory, by DLPack's exchange table, with no Python object made.
 #
 # Owns the table's layout (dlpack.h, 1.3; its ABI is stable) and which tensors are taken as they stand. What is borrowed
 # is not held: whoever keeps an address asks again before each use. Never raises, as buffers.pxd.

@@ -162,7 +162,7 @@ cdef class Plan:
         """Hold x, or describe it where it is a tensor; f[0] is its format then."""
         return self.take_tensor(x, b, role, f) if self.exchange else acquire(x, b, writable, role, f)
 
-    # A function of its own: inlined above, its frame cost every buffer 2 ns.
+    # A function of its own: inlined above, its frame cost every buffer time too.
     cdef bint take_tensor(self, object x, Py_buffer* b, int role, const Format** f) noexcept:
         return borrow(self.exchange, self.tensor, x, b, role, f)
 

@@ -1,6 +1,6 @@
 # The roofline: what memory alone allows a step. A part of _kernels.pyx, which includes it.
 #
-# Owns the yardstick of the benchmarks; it shares no loop, cut or chunk with the engine that is measured against it.
+# Owns what the benchmarks compare a step with; it shares no loop, cut or chunk with the engine that is measured.
 
 cdef struct Stream:
     float* x[4]             # p, g and up to two state arrays
@@ -32,7 +32,7 @@ cdef void stream_share(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogi
 def roof(*arrays, int num_threads=1):
     """What memory allows: read p, g and up to two state arrays, write all but g, and hardly compute.
 
-    The yardstick of the benchmarks. It shares no code with the engine: equal shares, one loop.
+    What the benchmarks compare a step with.
     """
     cdef Py_buffer held[4]
     cdef Stream work

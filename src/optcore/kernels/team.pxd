@@ -9,7 +9,8 @@
 #      free, and multiplies it when none is. NumPy's BLAS keeps its worker threads spinning for milliseconds after a
 #      product; our team then waits for a core to be given back, and its own idle threads take cores from the next
 #      product. Measured on 2 cores, training a 1 M parameter network in NumPy: whole step 1.8 ms with one thread in the
-#      optimizer, 8.9 ms with two (python bench/decisions.py). Alone in the process two are 1.9x faster.
+#      optimizer, 8.9 ms with two (python -m bench.step.threads, docs/decisions.md). Alone in
+#      the process two are 1.9x faster.
 #   b) So where the number of threads is our choice, each walk is timed, and the faster of "all threads" and "one" is
 #      taken, for each rule and each power of two of work. The other way is tried again now and then, ever more seldom
 #      while the answer stays the same. The bits of the result do not depend on it.
@@ -65,7 +66,7 @@ cdef inline void learn(Pace* pace, int way, double took) noexcept nogil:
     pace.trial += took
     if pace.left == 0 or pace.left > 1 - TRIAL and took < LOST * pace.time[pace.best]:
         return
-    # The mean: where threads fight over cores, most walks are slow and some are not.
+    # The mean: where threads are more than the cores, most walks are slow and some are not.
     pace.time[other] = (pace.trial - pace.waking) / -pace.left
     if pace.time[other] < pace.time[pace.best]:
         pace.best = other

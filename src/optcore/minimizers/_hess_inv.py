@@ -52,10 +52,7 @@ class InverseHessian(LinearOperator):       # type: ignore[misc]
         return inverse
 
     def _stacked(self, rows: list[Vector]) -> Vector:
-        made = np.empty((len(rows), self.shape[0]))
-        for to, row in zip(made, rows, strict=True):
-            to[:] = row
-        return made
+        return np.array(rows, np.float64).reshape(len(rows), self.shape[0])
 
     def _matvec(self, v: Any) -> Vector:
         v = np.asarray(v, np.float64).reshape(-1)
@@ -64,8 +61,6 @@ class InverseHessian(LinearOperator):       # type: ignore[misc]
         for weight, row in zip([*e, *b], [*self._s, *self._y], strict=True):
             out += weight * row
         return out
-
-    _rmatvec = _matvec
 
     def _adjoint(self) -> InverseHessian:
         return self

@@ -251,7 +251,7 @@ def minimize(fun: Any, x0: Any, args: Any = (), method: str = "lbfgs", jac: Any 
         raise ValueError(f"method={method!r} is unknown; there are {', '.join(METHODS)}")
     if not (options is None or isinstance(options, Mapping)):
         raise TypeError(f"options: a dict is needed, got {type(options).__name__}")
-    _refuse(bounds, constraints, start_point(x0, METHODS[method].narrow).size)
+    _refuse(bounds, constraints, 0 if bounds is None else start_point(x0, METHODS[method].narrow).size)
     chosen = dict(options or {})
     if tol is not None:
         for name in METHODS[method].tolerances:

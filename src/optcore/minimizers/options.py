@@ -14,7 +14,7 @@ from optcore.minimizers._bfgs import BFGS
 from optcore.minimizers._lbfgs import LBFGS
 from optcore.minimizers._newton import Newton, NewtonCG
 from optcore.minimizers.vectors import Vector
-from optcore.rules.settings import MOST_STEPS, whole
+from optcore.rules.settings import MOST_STEPS, flag, whole
 from optcore.step import threads as _threads
 
 
@@ -124,8 +124,6 @@ def _symmetric(value: Any) -> Vector:
 def checked_options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of a method with their values."""
     row = METHODS[method]
-    if not isinstance(given, Mapping):
-        raise TypeError(f"options: a dict is needed, got {type(given).__name__}")
     known = {**COMMON, **row.options}
     for name in given:
         if name not in known:
@@ -139,11 +137,8 @@ def checked_options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if name in options:
             options[name] = _count(name, options[name], 0 if name == "maxiter" else 1)
     for name in ("disp", "damping"):
-        flag = options.get(name, False)
-        if not (isinstance(flag, (bool, np.bool_)) or isinstance(flag, Real) and flag in (0, 1)):
-            raise TypeError(f"{name}={flag!r}: True or False is needed")
         if name in options:
-            options[name] = bool(flag)
+            options[name] = flag(name, options[name])
     if options.get("hess_inv0") is not None:
         options["hess_inv0"] = _symmetric(options["hess_inv0"])
     threads = options["num_threads"]

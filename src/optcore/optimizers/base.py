@@ -110,6 +110,15 @@ class Optimizer(Saved, Policy):
                         return
                 raise AssertionError("the kernels refused gradients that passed every check")
 
+    def undo(self) -> None:
+        """Take back the last step, to the bit: parameters, state and counts are what they were before it.
+
+        Raises RuntimeError if the last step was not made with undoable=True, or has been taken back; and beside a step
+        in another thread.
+        """
+        with self._turn:
+            super().undo()
+
     def _clear(self, grads: list[Any]) -> None:
         for g in grads:
             _arrays.view("grads", g, writable=True, formats=_arrays.GRADIENT)[...] = 0

@@ -93,8 +93,8 @@ class Rule:
         return self.settings + ((self.decay, MAXIMIZE) if self.decay else ())
 
 
-# One condition for all settings. The search for the guilty one, a schedule's value or a conversion to float come only
-# where it does not hold: this is on the way of every call.
+# One condition for all settings. The search for the one that is wrong, a schedule's value or a conversion to float come only
+# One condition for all settings. The search for the wrong one, a schedule's value or a conversion to float come only
 SCALARS = Template("""
 def $name(step, $names):
     if not (step.__class__ is int and 1 <= step <= $most and $conditions):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optcore import _kernels
-from optcore.rules.settings import FLOAT32_MAX, LR, POSITIVE, Setting, number, whole
+from optcore.rules.settings import FLOAT32_MAX, LR, POSITIVE, Setting, flag, number, whole
 from optcore.search.noise import KINDS
 from optcore.step import arrays as _arrays
 from optcore.step import threads as _threads
@@ -30,12 +30,6 @@ def _word(name: str, value: Any, words: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in words:
         raise ValueError(f"{name}={value!r}: it must be {' or '.join(words)}")
     return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}={value!r}: True or False is needed")
-    return bool(value)
 
 
 def _value(name: str, v: Any) -> float:
@@ -87,7 +81,7 @@ class Search:
         noise, nonfinite = _word("noise", noise, KINDS), _word("nonfinite", nonfinite, NONFINITE)
         self.settings = settings                # may be changed between steps; each may be a function of the step
         self._samples = whole("samples", samples, most=1 << 20)
-        self._noise, self._maximize, self._nonfinite = noise, _flag("maximize", maximize), nonfinite
+        self._noise, self._maximize, self._nonfinite = noise, flag("maximize", maximize), nonfinite
         self._seed = whole("seed", seed, least=0)
         self._steps = 0
         self.value: float | None = None
@@ -250,7 +244,7 @@ class Search:
         for name, least, most in (("step", 0, 1 << 32), ("seed", 0, 1 << 53), ("samples", 1, 1 << 20),
                                   ("skipped", 0, 1 << 53)):
             new[name] = whole(name, new[name], least, most)
-        new["noise"], new["maximize"] = _word("noise", new["noise"], KINDS), _flag("maximize", new["maximize"])
+        new["noise"], new["maximize"] = _word("noise", new["noise"], KINDS), flag("maximize", new["maximize"])
         if new["value"] is not None:
             new["value"] = _value("value", new["value"])
             if math.isnan(new["value"]) and not self._mean_value:

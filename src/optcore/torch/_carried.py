@@ -4,8 +4,8 @@ settings and count (Family.carried).
 Owns the tensors of them, and the question whether a number in the state is what the settings of now and the count give.
 If so that is what a step takes, the same bits however the run was cut; else settings were others before, and a step
 takes what the state carries, as torch does. Nothing beside the state says which, so a resumed run is the same.
- Those of all parameters are parts of one tensor, so that one addition counts them all, and a
-checkpoint that is read into them in place is seen.
+Those of all parameters are parts of one tensor, so that one addition counts them all, and a checkpoint that is read
+into them in place is seen.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from optcore.rules import Family, Rule
 
 UNIT, LEAST = 2.0 ** -24, 2.0 ** -126        # of float32: a rounding's relative error, the least normal number
-ONE = np.ones((), np.float32)                # an array: NumPy adds it in half the time that a scalar takes
+ONE = np.ones((), np.float32)                # an array: NumPy adds it sooner than a scalar
 
 
 def count_of(entry: Mapping[str, Any], rule: Rule, known: float | None) -> int:

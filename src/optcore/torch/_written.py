@@ -1,7 +1,7 @@
 """What others write into the parameters between steps, and what is kept beside them that must follow.
 
 Owns the versions of the parameters that have a master or a compensation, as our last write left them. Only such
-parameters are looked at: a float32 run pays for an empty dict.
+parameters are looked at: a float32 run only asks whether a dict is empty.
 
 Design:
   a) torch counts the writes into a tensor (`_version`), and a step of ours counts as one. Another number than the one
