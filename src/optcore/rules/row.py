@@ -93,7 +93,6 @@ class Rule:
         return self.settings + ((self.decay, MAXIMIZE) if self.decay else ())
 
 
-# One condition for all settings. The search for the one that is wrong, a schedule's value or a conversion to float come only
 # One condition for all settings. The search for the wrong one, a schedule's value or a conversion to float come only
 SCALARS = Template("""
 def $name(step, $names):
