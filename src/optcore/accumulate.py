@@ -71,12 +71,12 @@ class GradientAccumulator:
             flat = [grads] if self._single else list(grads)
         if len(flat) != len(self._totals):
             raise ValueError(f"grads: {len(self._totals)} are needed, got {len(flat)}")
-        call = ([(1, _RULE.scalars(1, weight))], [0] * len(flat), threads)
-        if self._plan.step(flat, *call) < 0:
+        call = [(1, _RULE.scalars(1, weight))], [0] * len(flat)
+        if self._plan.step(call, flat, threads) < 0:
             written = _arrays.intervals(["the sums"] * len(flat), self._totals)
             flat = [None if g is None else _arrays.gradient(label, g, "the parameter", a.shape, written)
                     for label, g, a in zip(self._labels, flat, self._totals, strict=True)]
-            self._plan.step(flat, *call)
+            self._plan.step(call, flat, threads)
 
     def clear(self) -> None:
         """Set the sums to zero."""

@@ -81,7 +81,7 @@ def test_many_tensors_in_one_walk_equal_one_by_one(variant, name, sizes, data, s
     plan = variant.Plan(variant.rule_index(rule.kernel), [(t[0], *t[2:]) for t in tensors],
                         list(range(len(tensors))))
     grads = [None if out else t[1] for out, t in zip(left_out, tensors, strict=True)]
-    assert plan.step(grads, [(1, b) for b in blocks], which, threads) == int((~left_out).sum())
+    assert plan.step(([(1, b) for b in blocks], which), grads, threads) == int((~left_out).sum())
     for t, w, block, out in zip(tensors, want, which, left_out, strict=True):
         if not out:
             assert variant.apply(variant.rule_index(rule.kernel), tuple(w), blocks[block], 1)

@@ -13,6 +13,7 @@ cdef class Plan:
     state, which has weak references. No two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
     are not float32 are, else stochastically. offsets: of shards, the number of each one's first element in its whole
     tensor, by which the noise goes; a multiple of 256 where there is 8-bit state.
+    members: of which gradients, among those that its methods are given, the tensors' are; None: of all.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
     no hole (the caller has seen to it), the same for all arrays of a row; so a gradient's must be too.
@@ -35,6 +36,7 @@ cdef class Plan:
     cdef uint64_t* numbers      # what each tensor adds to the seed
     cdef Exchange* exchange     # NULL: rows and gradients are buffers
     cdef object tensor
+    cdef list members           # where its tensors' gradients stand among those that it is given; None: it is given its own
     cdef list rows              # the tensors, to be asked again
     cdef Watched* watched       # parameters and copies, and what they are views of
     cdef Py_ssize_t watching
@@ -42,7 +44,7 @@ cdef class Plan:
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
     def __cinit__(self, int rule, list rows, list numbers, bint round_to_nearest=False, object tensor=None,
-                  list offsets=None, list steps=None):
+                  list offsets=None, list steps=None, list members=None):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef const Format* f
@@ -50,6 +52,7 @@ cdef class Plan:
         cdef int slots = REGISTRY.rules[rule].slots
         self.rule = rule
         self.refused = -1
+        self.members = members
         self.count = len(rows)
         self.width = 1 + slots + ASIDE
         self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
@@ -222,10 +225,14 @@ cdef class Plan:
         nothing held, when one is not usable as it stands."""
         self.got = 0
         try:
-            return self.hold_each(grads, writable)
+            return self.hold_each(self.mine(grads), writable)
         except:                         # also KeyboardInterrupt, in code of a gradient's own
             self.release(self.got)
             raise
+
+    cdef list mine(self, list grads):
+        """The gradients of the plan's own tensors."""
+        return grads if self.members is None else [grads[i] for i in <list> self.members]
 
     cdef Py_ssize_t hold_each(self, list grads, bint writable) except -2:
         cdef Py_ssize_t i, k, n = 0, total = 0
@@ -247,10 +254,13 @@ cdef class Plan:
                 self.refused = i
                 break
             t = &self.active[n]
-            t[0] = self.tensors[i]
-            attach(t, self.rule, 1, &self.grads[n], f)
-            choose_loop(t, self.rule)
-            t.number = i
+            if t.number == i and t.g_format == f:       # as it stood at the last step
+                t.g = self.grads[n].buf
+            else:
+                t[0] = self.tensors[i]
+                attach(t, self.rule, 1, &self.grads[n], f)
+                choose_loop(t, self.rule)
+                t.number = i
             t.start = total
             total += t.n
             n += 1
@@ -321,7 +331,7 @@ cdef class Plan:
         self.enter()
         try:
             found = []
-            for i, g in enumerate(tuple(grads[:self.count])):   # its own code may change the list
+            for i, g in enumerate(tuple(self.mine(grads)[:self.count])):    # its own code may change the list
                 if g is None:
                     continue
                 good = self.take(g, &b, zero_grads, GRADIENT, &f)
@@ -350,12 +360,12 @@ cdef class Plan:
         finally:
             self.busy = False
 
-    cdef Py_ssize_t ready(self, list grads, list blocks, list which, uint64_t seed, bint zero_grads,
-                          float clip_value) except -2:
+    cdef Py_ssize_t ready(self, tuple call, list grads, uint64_t seed, bint zero_grads, float clip_value) except -2:
         """Hold all that a step needs, in `active`. Returns how many tensors take part; -1, with nothing held, when a
         gradient is not usable as it stands."""
         cdef Py_ssize_t k, n, block
         cdef Tensor* t
+        cdef list blocks = <list?> call[0], which = <list?> call[1]
         if len(which) != self.count or len(blocks) > self.count:
             raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
         self.look()
@@ -388,19 +398,20 @@ cdef class Plan:
         self.note(n)
         self.release(n)
 
-    def step(self, list grads, list blocks, list which, int num_threads=0, uint64_t seed=0, bint zero_grads=False,
+    @cython.binding(False)
+    def step(self, tuple call, list grads, int num_threads=0, uint64_t seed=0, bint zero_grads=False,
              float clip_value=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
 
-        blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor i takes. Tensor i's
-        noise has the seed seed + numbers[i]. zero_grads: set the gradients to zero as they are walked over. clip_value:
+        call: (blocks, which). blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor
+        i takes. Tensor i's noise has the seed seed + numbers[i]. zero_grads: set the gradients to zero as they are walked over. clip_value:
         the gradients' elements are brought into -clip_value..clip_value, after they are scaled. Returns how many
         tensors were updated, which it counts; -1, with nothing changed, when a gradient is not usable as it stands.
         """
         cdef Py_ssize_t n
         self.enter()
         try:
-            n = self.ready(grads, blocks, which, seed, zero_grads, clip_value)
+            n = self.ready(call, grads, seed, zero_grads, clip_value)
             if n >= 0:
                 self.walk_and_count(n, num_threads)
             return n

@@ -129,7 +129,7 @@ def usable_plans(list calls, bint zero_grads=False):
 
 
 def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, float clip_value=INFINITY):
-    """Plan.step of several plans as one: all of them, or none. calls: (plan, grads, blocks, which) for each. Returns how
+    """Plan.step of several plans as one: all of them, or none. calls: (plan, call, grads) for each. Returns how
     many tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands."""
     cdef Plan plan
     cdef Py_ssize_t n, total = 0
@@ -139,7 +139,7 @@ def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=F
             plan = <Plan?> call[0]
             plan.enter()
             entered.append(plan)
-            n = plan.ready(call[1], call[2], call[3], seed, zero_grads, clip_value)
+            n = plan.ready(call[1], call[2], seed, zero_grads, clip_value)
             if n < 0:
                 return -1
             held.append(n)

@@ -92,7 +92,7 @@ class Optimizer(Saved, Policy):
                 for group in self.param_groups:     # the same error, or one that names the setting
                     self._scalars(group, 1)
                 raise
-            meaning = [name for name, _ in meant]
+            meaning = [x[0] for x in meant]
             if meaning != layout.meaning:           # new state is seen from outside: nothing may be refused after it
                 coming = set(layout.coming(meaning))
                 now = 1 + max(layout.steps, default=0)

@@ -111,7 +111,7 @@ class Layout(Tensors):
     def flat(self, grads: Any) -> list[Any]:
         """The gradients as a list in the order of the parameters."""
         if self.names is not None:
-            if not isinstance(grads, Mapping):
+            if grads.__class__ is not dict and not isinstance(grads, Mapping):
                 raise TypeError(f"grads: a dict by the parameters' names is needed, got {type(grads).__name__}")
             try:
                 flat = [grads[n] for n in self.names]

@@ -70,7 +70,7 @@ class LookaheadOptimizer(Optimizer):
                 velocity[k] = kept.decode(v, p.size, False).reshape(p.shape)
         moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
         before = [a.copy() for a in moved]
-        plan.step(velocity, blocks, which)
+        plan.step((blocks, which), velocity)
         return moved, before
 
     def step(self, grads: Any, **options: Any) -> None:

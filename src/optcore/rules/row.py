@@ -265,7 +265,9 @@ def _picking(family: Family) -> Callable[[Group], Meaning]:
                 got = ", ".join(f"{k}={g[k]!r}" for k in choice.needs)
                 raise ValueError(f"{next(iter(choice.when))}: it needs {needed}, got {got}")
 
-    flags = [k for k, v in family.settings.items() if isinstance(v, bool)]
+    # Those that every rule takes are checked with its scalars.
+    flags = [k for k, v in family.settings.items() if isinstance(v, bool)
+             and not all(k in (s.name for s in choice.rule.all_settings) for choice in family.means)]
 
     def flagged(g: Group) -> Group:
         return {**g, **{name: flag(name, g[name]) for name in flags}}

@@ -24,6 +24,7 @@ from optcore.step.options import AVERAGE, Ask
 from optcore.step.share import Meant, Share, scaled, together, usable
 
 LEAST = 2.0 ** -149             # of float32
+INFINITY = math.inf
 
 
 class Tensors:
@@ -97,15 +98,16 @@ class Policy:
         # Schedules are asked here, so that what they raise comes before any change. They go by the optimizer's own
         # count: the most steps that one of its tensors has taken.
         shares = tensors.shares
-        now = 0 if len(shares) == 1 and average is None else 1 + max([share.latest() for share in shares], default=0)
-        calls = [(share, share.call(meant, grads, now)) for share in shares]
+        alone = len(shares) == 1
+        now = 0 if alone and average is None else 1 + max([share.latest() for share in shares], default=0)
+        calls = [share.call(meant, grads, now) for share in shares]
         if average is not None:
             towards = weight(average, now)
-            calls = [(share, ([(*block, towards) for block in blocks], which)) for share, (blocks, which) in calls]
-        zero_grads = clear and len(calls) == 1      # what one walk clears, the next one may have to read
+            calls = [([(*block, towards) for block in blocks], which) for blocks, which in calls]
+        zero_grads = clear and alone                # what one walk clears, the next one may have to read
         measured = max_norm is not None or self.nonfinite != "propagate"
         if (tensors.careful or undoable or measured and tensors.among is not None
-                or clear and (len(calls) > 1 or self.nonfinite == "skip")) and not usable(shares, grads, clear):
+                or clear and (not alone or self.nonfinite == "skip")) and not usable(shares, grads, clear):
             return -1
         factor = 1.0
         if measured:
@@ -125,14 +127,16 @@ class Policy:
         if scale is not None:
             factor /= scale
         if factor != 1.0:
-            calls = [(share, (scaled(blocks, factor), which)) for share, (blocks, which) in calls]
+            calls = [(scaled(blocks, factor), which) for blocks, which in calls]
         if tensors.careful:
             tensors.begin(grads)
         last, self._before = self._before, None     # what is kept of the last step may be written over
         if undoable:
             self._before = tensors.copy(last)
-        how = threads, seed, zero_grads, math.inf if clip_value is None else clip_value
-        done = calls[0][0].step(calls[0][1], grads, *how) if len(calls) == 1 else together(calls, grads, *how)
+        if clip_value is None:
+            clip_value = INFINITY
+        done = (shares[0].step(calls[0], grads, threads, seed, zero_grads, clip_value) if alone
+                else together(shares, calls, grads, threads, seed, zero_grads, clip_value))
         if done < 0:
             self._before = last
             return -1

@@ -77,15 +77,12 @@ class Elementwise:
                  *, of_all: bool, nearest: bool, numbers: list[int] | None = None, tensor: type | None = None,
                  offsets: list[int] | None = None) -> None:
         self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, offsets,
-                                  steps)
+                                  steps, None if of_all else members)
         self.members = members
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
-        self.all = of_all
         self.counts, self.start = self.plan.steps, self.plan.start
-
-    def mine(self, grads: list[Any]) -> list[Any]:
-        return grads if self.all else [grads[i] for i in self.members]
+        self.squares, self.step = self.plan.squares, self.plan.step
 
     def latest(self) -> int:
         return self.plan.taken if self.plan.taken >= 0 else max(self.plan.steps())
@@ -101,9 +98,9 @@ class Elementwise:
         found: dict[tuple[int, int], int] = {}
         blocks: list[Block] = []
         which: list[int] = []
-        for t, group, g in zip(self.plan.steps(), self.group_of, self.mine(grads), strict=True):
+        for t, group, i in zip(self.plan.steps(), self.group_of, self.members, strict=True):
             number = found.get((group, t), -1)
-            if number < 0 and g is not None:
+            if number < 0 and grads[i] is not None:
                 number = found[group, t] = len(blocks)
                 blocks.append((t + 1, scalars_at(*meant[self.groups[group]], t + 1, now)))
             which.append(number)
@@ -114,25 +111,19 @@ class Elementwise:
 
     def unusable(self, grads: list[Any], zero_grads: bool) -> list[int]:
         """The numbers of the gradients that would not be taken by themselves, as they stand."""
-        return [self.members[k] for k in self.plan.unusable(self.mine(grads), zero_grads)]
-
-    def squares(self, grads: list[Any], threads: int) -> float | None:
-        return self.plan.squares(self.mine(grads), threads)
-
-    def step(self, call: Call, grads: list[Any], threads: int, seed: int, zero_grads: bool, clip_value: float) -> int:
-        return self.plan.step(self.mine(grads), *call, threads, seed, zero_grads, clip_value)
+        return [self.members[k] for k in self.plan.unusable(grads, zero_grads)]
 
 
 def usable(shares: Iterable[Any], grads: list[Any], zero_grads: bool) -> bool:
     """Whether the step of the shares, as one, would take these gradients as they stand."""
-    return _kernels.usable_plans([(share.plan, share.mine(grads)) for share in shares], zero_grads)
+    return _kernels.usable_plans([(share.plan, grads) for share in shares], zero_grads)
 
 
-def together(calls: list[tuple[Any, Call]], grads: list[Any], threads: int, seed: int, zero_grads: bool,
+def together(shares: Iterable[Any], calls: list[Call], grads: list[Any], threads: int, seed: int, zero_grads: bool,
              clip_value: float) -> int:
     """The step of several shares as one: all of them, or none. Returns as Share.step."""
-    return _kernels.step_plans([(share.plan, share.mine(grads), *call) for share, call in calls], threads, seed,
-                               zero_grads, clip_value)
+    return _kernels.step_plans([(share.plan, call, grads) for share, call in zip(shares, calls, strict=True)],
+                               threads, seed, zero_grads, clip_value)
 
 
 class Gathered:

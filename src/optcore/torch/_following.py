@@ -18,7 +18,7 @@ class Following:
     def __init__(self, share: Any, carried: Carried) -> None:
         self.share: Share = share
         self.carried = carried
-        for name in ("members", "mine", "plan", "squares", "step"):       # on the way of every step
+        for name in ("members", "plan", "squares", "step"):       # on the way of every step
             setattr(self, name, getattr(share, name))
 
     def __getattr__(self, name: str) -> Any:
