@@ -4,7 +4,7 @@
 Design:
   a) One source, several builds. CMake compiles this file once for each instruction set, under a module name of
      its own; optcore._dispatch chooses one at import. So nothing here may depend on its module's name.
-  b) Formulas stand in kernels/rules.pxd, formats in kernels/formats.pxd, the walk in kernels/engine.pxd, threads in
+  b) Formulas stand in kernels/rules.pxi, formats in kernels/formats.pxd, the walk in kernels/engine.pxd, threads in
      kernels/team.pxd. Here Python objects become pointers: the buffer protocol, the GIL, refusals.
   c) No NumPy at compile time: the buffer protocol is enough, and no NumPy ABI has to match.
   d) Refuse first, explain elsewhere. An entry point acquires and checks every argument before the first byte is
@@ -20,18 +20,20 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, apart, disjoint, fits,
-                                      is_as_it_was, same_shape, watch)
-from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend, same_layout
+from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, apart, dense, disjoint, fits,
+                                      is_as_it_was, same_layout, same_shape, watch)
+from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend
 from optcore.kernels.engine cimport LINE, Walk, walk
-from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, PARAMETER,
-                                      STATE, Format, blocks_in, fill_formats)
+from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, LOOP_FLOAT64,
+                                      PARAMETER, STATE, Format, blocks_in, fill_formats)
 from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_max_threads, openmp_library,
                                        processors)
 from optcore.kernels.rounding cimport noise_of
-from optcore.kernels.rules cimport MAX_RULES, Registry, Rule, enlist_rules
+from optcore.kernels.rules cimport enlist_rules
+from optcore.kernels.rules64 cimport enlist_rules as enlist_rules64
 from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Piece, Search, SearchNoise, perturb_share
 from optcore.kernels.sums cimport SUM_BLOCK, Squares, blocks_of, pairwise, squares
+from optcore.kernels.table cimport MAX_RULES, Registry, Rule
 from optcore.kernels.team cimport SIZES, Pace, Team, default_threads, region, run, size_class
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
@@ -63,6 +65,7 @@ def formats():
 cdef Registry REGISTRY
 cdef dict KNOWN = {}                     # what rules() returns, by the rules' numbers
 enlist_rules(&REGISTRY, KNOWN)
+enlist_rules64(&REGISTRY, KNOWN)
 cdef list NAMES = list(KNOWN)
 
 
@@ -157,14 +160,24 @@ cdef double sum_of_squares(const Tensor* tensors, Py_ssize_t count, Py_ssize_t t
 # ---------------------------------------------------------------------------------------------- one tensor
 
 
-cdef int fill(float* to, tuple scalars, int rule) except -1:
+cdef struct Scalars:        # one block of them, in both arithmetics
+    float[MAX_SCALARS] narrow
+    double[MAX_SCALARS] wide
+
+
+cdef int fill(Scalars* to, tuple scalars, int rule) except -1:
     cdef int k = 0, count = PRELUDE + REGISTRY.rules[rule].fields
     if len(scalars) != count:
         raise ValueError(f"{NAMES[rule]} takes {count} scalars, got {len(scalars)}")
     for x in scalars:
-        to[k] = x                       # double to float: rounded once, to nearest
+        to.wide[k] = x
+        to.narrow[k] = <float> to.wide[k]       # rounded once, to nearest
         k += 1
     return 0
+
+
+cdef inline const void* scalars_of(const Tensor* t, const Scalars* block) noexcept:
+    return <const void*> block.wide if t.wide else <const void*> block.narrow
 
 
 cdef inline void choose_loop(Tensor* t, int rule) noexcept:
@@ -175,6 +188,10 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
     cdef bint in_loop = first.loop != AROUND
     cdef int k
     t.block = 1
+    if t.wide:
+        t.plain = t.g_format.loop == LOOP_FLOAT64
+        t.each = r.spans[<int> LOOP_FLOAT64]
+        return
     t.nonnegative = r.nonnegative
     for k in range(r.slots):
         f = t.s_format[k]
@@ -188,12 +205,14 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
 
 
 cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, const Format* f) noexcept:
-    """Let the tensor's array number `which` (p, g, state..., compensation, copy, average) be this buffer. False if it
-    is a compensation whose format is not p's."""
+    """Let the tensor's array number `which` (p, g, state..., compensation, copy, average) be this buffer. False if its
+    format does not go with p's: float64 with anything but float64, but for the gradient, or a compensation of another
+    format."""
     cdef int role = role_of(rule, which)
     if role == PARAMETER:
         t.p = b.buf
         t.p_format = f
+        t.wide = f.loop == LOOP_FLOAT64
         t.n = b.len // f.bytes
     elif role == GRADIENT:
         t.g = b.buf
@@ -201,14 +220,17 @@ cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, cons
     elif role == STATE:
         t.s[which - 2] = b.buf
         t.s_format[which - 2] = f
+        return t.wide == (f.loop == LOOP_FLOAT64)
     elif role == COMPENSATION:
         t.compensation = b.buf
         return f == t.p_format
     elif role == COPY:
         t.copy = b.buf
         t.copy_format = f
+        return not t.wide
     else:
-        t.average = <float*> b.buf
+        t.average = b.buf
+        return t.wide == (f.loop == LOOP_FLOAT64)
     return True
 
 
@@ -221,7 +243,7 @@ cdef inline int role_of(int rule, int which) noexcept:
 
 
 def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
-          uint64_t offset=0, bint round_to_nearest=False, float clip_value=INFINITY, float weight=0):
+          uint64_t offset=0, bint round_to_nearest=False, double clip_value=INFINITY, double weight=0):
     """Update one tensor: arrays are (p, g, state...), changed in place but for g; they may be followed by a
     compensation (of p's format), a copy and an average, each of them an array or None.
 
@@ -230,13 +252,13 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     False, with nothing changed, when an array is not usable as it stands.
     """
     cdef Py_buffer held[MAX_ARRAYS]
-    cdef float values[MAX_SCALARS]
+    cdef Scalars values
     cdef Tensor t
     cdef const Format* form
     cdef int slots = REGISTRY.rules[rule].slots
     cdef Py_ssize_t count = len(arrays), got = 0, which, k
     cdef bint good = True
-    fill(values, scalars, rule)
+    fill(&values, scalars, rule)
     if count != 2 + slots and count != 2 + slots + ASIDE:
         raise ValueError(f"{NAMES[rule]} takes {2 + slots} arrays, got {count}")
     memset(&t, 0, sizeof(t))
@@ -248,7 +270,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             if not good:
                 break
             got += 1
-            good = fits(&held[0], &held[got - 1], form)
+            good = fits(&held[0], &held[got - 1], form) if got > 1 else dense(&held[0])
             for k in range(got - 1):
                 good = good and disjoint(&held[k], &held[got - 1])
             good = good and attach(&t, rule, which, &held[got - 1], form)
@@ -258,7 +280,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             choose_loop(&t, rule)
             good = not (t.block > 1 and offset % <uint64_t> t.block)
         if good:
-            t.scalars = values
+            t.scalars = scalars_of(&t, &values)
             t.offset = offset
             t.seed = seed
             t.step = step

@@ -1,10 +1,8 @@
-"""Gradients of several micro-batches as one: sums in float32, whatever format they come in."""
+"""Gradients of several micro-batches as one: sums in the parameters' arithmetic, whatever format they come in."""
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from optcore import _kernels
 from optcore.rules import RULES
@@ -17,13 +15,14 @@ _RULE = RULES["accumulate"]
 
 
 class GradientAccumulator:
-    """Float32 sums of gradients, for a step after several micro-batches.
+    """Sums of gradients, for a step after several micro-batches.
 
         total <- total + weight g
 
-    params: an array, a list or a dict of arrays, for their shapes only. `grads` then has the sums in the same
-    structure, to be given to an optimizer; step(acc.grads, zero_grads=True) also clears them for the next round.
-    A gradient in bfloat16 or float16 is added in float32, so a sum keeps 24 bits, not the 8 or 11 of its terms.
+    params: an array, a list or a dict of arrays, for their shapes and whether they are float64. `grads` then has the
+    sums in the same structure, to be given to an optimizer; step(acc.grads, zero_grads=True) also clears them for the
+    next round. A gradient in bfloat16 or float16 is added in float32, so a sum keeps 24 bits, not the 8 or 11 of its
+    terms. The sums for float64 parameters are float64.
 
     >>> import numpy as np, optcore as oc
     >>> w = np.ones(3, np.float32)
@@ -41,8 +40,7 @@ class GradientAccumulator:
         named = params.items() if isinstance(params, Mapping) else (
             [(0, params)] if _arrays.is_array(params) else list(enumerate(params)))
         self._labels = [f"grads[{name!r}]" for name, _ in named]
-        shapes = [np.shape(p) for _, p in named]
-        totals = [_arrays.allocate(np.zeros(s, np.float32), 0.0, "float32") for s in shapes]
+        totals = [_arrays.sums_for(p) for _, p in named]
         self._totals: list[Array] = totals
         self._plan = _kernels.Plan(_kernels.rule_index(_RULE.kernel), [(a,) for a in totals], list(range(len(totals))))
         self._names = list(params) if isinstance(params, Mapping) else None
@@ -50,7 +48,8 @@ class GradientAccumulator:
 
     @property
     def grads(self) -> Any:
-        """The sums, float32, as the parameters were given; they are this object's own arrays."""
+        """The sums, float32 (of float64 parameters float64), as the parameters were given; they are this object's own
+        arrays."""
         if self._names is not None:
             return dict(zip(self._names, self._totals, strict=True))
         return self._totals[0] if self._single else list(self._totals)
@@ -74,7 +73,7 @@ class GradientAccumulator:
         call = [(1, _RULE.scalars(1, weight))], [0] * len(flat)
         if self._plan.step(call, flat, threads) < 0:
             written = _arrays.intervals(["the sums"] * len(flat), self._totals)
-            flat = [None if g is None else _arrays.gradient(label, g, "the parameter", a.shape, written)
+            flat = [None if g is None else _arrays.gradient(label, g, "the parameter", a, written)
                     for label, g, a in zip(self._labels, flat, self._totals, strict=True)]
             self._plan.step(call, flat, threads)
 

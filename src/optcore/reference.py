@@ -1,8 +1,8 @@
 """The same formulas in plain NumPy: what the kernels are held against, bit for bit.
 
-Owns what surrounds a formula; the formulas themselves are in rules/, by the names of the structs in kernels/rules.pxd.
-The operations and their order are the same, one rounding each, in the dtype of the arrays: float32 gives the kernels'
-bits, float64 (which only the reference takes) an oracle of their error. Imports the table and NumPy, nothing compiled.
+Owns what surrounds a formula; the formulas themselves are in rules/, by the names of the structs in kernels/rules.pxi.
+The operations and their order are the same, one rounding each, in float32 or, for float64 parameters, in float64.
+Imports the tables and NumPy, nothing compiled.
 """
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from optcore.formats import FORMATS, decode, form_of, format_of
+from optcore.formats import FORMATS, decode, form_of, format_of, numbers
 from optcore.formats.rounding import noise, parameter_noise
 from optcore.rules import RULES, Rule, elementwise
 from optcore.rules.made import Template
+from optcore.step.arrays import memory_order
 from optcore.step.options import FUNCTION, check
 from optcore.step.signatures import function
 
@@ -44,12 +45,13 @@ def new_values(rule: Rule, arrays: Values, scalars: Values, clip: Any = np.inf) 
 # ------------------------------------------------------------------------------------------- sums
 
 
-def sum_of_squares(arrays: list[Any]) -> float:
-    """Of gradients of any format, in the kernels' fixed shape (see kernels/sums.pxd): blocks of 1024 elements from each
-    array's first, 16 lanes a block added in halves, then the blocks of all arrays pairwise."""
+def sum_of_squares(arrays: list[Any], arithmetic: str = "float32") -> float:
+    """Of gradients of any format, of parameters of this arithmetic, in the kernels' fixed shape (see kernels/sums.pxd):
+    blocks of 1024 elements from each array's first, 16 lanes a block added in halves, then the blocks of all arrays
+    pairwise."""
     sums: list[Any] = []
     for a in arrays:
-        x = decode(a).reshape(-1).astype(np.float64)
+        x = decode(a, arithmetic).reshape(-1).astype(np.float64)
         x = np.concatenate([x, np.zeros(-x.size % 1024)]).reshape(-1, 64, 16)    # adding 0.0 changes no sum
         lane = np.zeros((len(x), 16))
         for k in range(64):
@@ -79,26 +81,25 @@ def _runner(rule: Rule) -> Callable[..., None]:
             clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
         _check(rule, arrays, {"compensation": compensation, "copy": copy, "average": average}, offset)
         check(FUNCTION, {"rounding": rounding, "clip_value": clip_value, "average_weight": average_weight})
-        p, g, *state = arrays
-        wide, n = p.dtype == np.float64, p.size
-        kind: Any = np.float64 if wide else np.float32
+        axes = memory_order(arrays[0])          # of elements, by which noise and blocks are counted
+        p, g, *state = (a.transpose(axes) if FORMATS[form_of(a)].block == 1 else a for a in arrays)
+        compensation, copy, average = (None if a is None else a.transpose(axes) for a in (compensation, copy, average))
+        n, arithmetic = p.size, FORMATS[form_of(p)].arithmetic
+        kind: Any = FORMATS[arithmetic].dtype
 
         def read(a: Any, nonnegative: bool = False) -> Any:
-            if wide and a.dtype == np.float64:
-                return a
-            return FORMATS[form_of(a)].decode(a, n, nonnegative).reshape(p.shape)
+            return numbers(a, n, nonnegative, arithmetic).reshape(p.shape)
 
         def write(a: Any, values: Any, slot: int, nonnegative: bool = False, rounded: str = "stochastic") -> None:
-            kept = None if wide else FORMATS[form_of(a)]
+            kept = FORMATS[form_of(a)]
             flat = np.ascontiguousarray(values).reshape(-1)
-            if kept is not None and rounded == "nearest":
+            if rounded == "nearest":
                 flat = kept.store(flat)
-            elif kept is not None and kept.quantize is not None:
+            elif kept.quantize is not None:
                 bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits) if slot >= 0 else (
                     parameter_noise(seed, step, offset, n))
                 flat = kept.quantize(flat, bits, nonnegative)
-            target = a if kept is None else a.view(kept.dtype)
-            target[...] = flat.reshape(a.shape)
+            a.view(kept.dtype)[...] = flat.reshape(a.shape)
 
         with np.errstate(all="ignore"):         # the kernels do not warn either
             start = read(p) if compensation is None else read(p) + read(compensation)
@@ -122,21 +123,23 @@ def _runner(rule: Rule) -> Callable[..., None]:
 
 
 def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int) -> None:
-    p = arrays[0]
-    wide = isinstance(p, np.ndarray) and p.dtype == np.float64
+    p, arithmetic = arrays[0], ""
     roles = ["parameter", "gradient", *["state"] * (len(arrays) - 2), *others]
     for role, (name, a) in zip(roles, [*zip(rule.arrays, arrays, strict=True), *others.items()], strict=True):
         if a is None and name in others:
             continue
         kept = format_of(a) if isinstance(a, np.ndarray) else None
-        if not (wide and isinstance(a, np.ndarray) and a.dtype == np.float64
-                or kept is not None and (wide or role in kept.roles)):
-            raise TypeError(f"{name}: the reference takes NumPy arrays, all float32 or all float64, bfloat16 (its bits "
-                            "as uint16), gradients and copies in float16, state as 8-bit codes")
-        shape = p.shape if kept is None else kept.shape(p.shape)
+        if kept is None or role not in kept.roles:
+            raise TypeError(f"{name}: the reference takes NumPy arrays of float32, float64, bfloat16 (its bits as "
+                            "uint16), gradients and copies in float16, state as 8-bit codes")
+        arithmetic = arithmetic or kept.arithmetic
+        if role != "gradient" and kept.arithmetic != arithmetic:
+            raise TypeError(f"{name} is {kept.name}, {rule.arrays[0]} is {form_of(p)}: with a float64 parameter go "
+                            "float64 state and average, no copy and no compensation, and only with it")
+        shape = kept.shape(p.shape)
         if a.shape != shape:
             raise ValueError(f"{name} has shape {a.shape}, for {rule.arrays[0]} of {p.shape} {shape} is needed")
-        if kept is not None and offset % kept.block:
+        if offset % kept.block:
             raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {kept.block}")
 
 

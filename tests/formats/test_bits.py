@@ -28,9 +28,9 @@ def cases(draw, rule, n, rng, kind, first, offsets=OFFSETS):
     """(p, g, state...) of a rule in any formats, and the keyword arguments that go with them."""
     plain = random_arrays(rule, n, rng, kind)
     forms = [draw(st.sampled_from(_arrays.PARAMETER)), draw(GRADIENTS)]
-    forms += [draw(st.sampled_from(_arrays.STATE)) for _ in plain[2:]]
-    if first % 256:
-        forms = ["bfloat16" if f == "int8" else f for f in forms]
+    wide = forms[0] == "float64"
+    states = ["float64"] if wide else [f for f in _arrays.STATE if f != "float64" and (f != "int8" or not first % 256)]
+    forms += [draw(st.sampled_from(states)) for _ in plain[2:]]
     signless = [False, False, *(rule.nonnegative or [False])]
     with np.errstate(all="ignore"):
         arrays = [placed(stored(a, f, z), draw(offsets)) for a, f, z in zip(plain, forms, signless, strict=False)]
@@ -38,16 +38,16 @@ def cases(draw, rule, n, rng, kind, first, offsets=OFFSETS):
               "clip_value": draw(st.sampled_from([None, None, 0.0, 0.3]))}
     if forms[0] == "bfloat16" and draw(st.booleans()):
         extras["compensation"] = placed(stored(plain[1], "bfloat16"), draw(offsets))
-    if draw(st.booleans()):
+    if not wide and draw(st.booleans()):
         extras["copy"] = placed(np.zeros(n, draw(st.sampled_from([np.uint16, np.float16]))), draw(offsets))
     if draw(st.booleans()):
-        extras |= {"average": placed(plain[-1], draw(offsets)), "average_weight": draw(st.sampled_from([0.0, 0.1]))}
+        extras |= {"average": placed(stored(plain[-1], "float64" if wide else "float32"), draw(offsets)), "average_weight": draw(st.sampled_from([0.0, 0.1]))}
     return arrays, extras
 
 
 def of(array):
     """What is compared: the values of floats, the codes of 8 bits."""
-    return array if array.dtype == np.uint8 else reference.decode(array)
+    return array if array.dtype in (np.uint8, np.float64) else reference.decode(array)
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

@@ -23,8 +23,8 @@ def test_kernels_and_table_have_the_same_rows(isa):
 def test_each_row_has_what_its_roles_need():
     for f in FORMATS.values():
         assert set(f.roles) <= set(ROLES) and format_of(np.zeros(1, f.dtype)) is f
-        assert "state" not in f.roles or f.name == "float32" or f.quantize is not None and f.noise_bits
-        assert not {"parameter", "copy"} & set(f.roles) or f.name == "float32" or f.nearest is not None
+        assert "state" not in f.roles or f.name == f.arithmetic or f.quantize is not None and f.noise_bits
+        assert not {"parameter", "copy"} & set(f.roles) or f.name == f.arithmetic or f.nearest is not None
 
 
 # Of every size around what float32 can hold: too large, too small, halfway between two, and what is no number.

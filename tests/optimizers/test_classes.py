@@ -233,9 +233,9 @@ def test_the_text_of_an_optimizer_says_what_its_groups_are_set_to():
     assert "SGD(lr=0.5, " in repr(opt)
 
 
-def test_what_an_array_of_float64_becomes_float32_by_is_said():
-    with pytest.raises(TypeError, match=r"params\[0\] is float64, .*astype\(numpy.float32\) gives one, to be passed"):
-        oc.SGD([np.ones(3)])
+def test_what_an_array_of_whole_numbers_becomes_float32_by_is_said():
+    with pytest.raises(TypeError, match=r"params\[0\] is int64, .*astype\(numpy.float32\) gives one, to be passed"):
+        oc.SGD([np.ones(3, np.int64)])
 
 
 def test_zero_size_and_no_gradients():

@@ -19,7 +19,7 @@ from optcore.rules import FAMILIES, RULES
 from optcore.rules.settings import FLAG
 from optcore.step import threads as _threads
 from tests.support.arrays import SHAPE, good_arrays
-from tests.support.bad_arrays import BAD, BAD_SHAPE, BAD_TARGET, bad_numbers, others
+from tests.support.bad_arrays import BAD, BAD_BESIDE, BAD_SHAPE, BAD_TARGET, bad_numbers, others
 from tests.support.bits import assert_same_bits
 from tests.support.meanings import CLASSES, numbers_of, of_class
 from tests.support.refusals import (
@@ -50,7 +50,8 @@ def call(name, arrays, **settings):
 def test_functional_refuses_bad_arrays(name):
     rule = RULES[name]
     for k, letter in enumerate(rule.arrays):
-        kinds = BAD | BAD_SHAPE | {"None": lambda a: None} | (others("gradient") if k == 1 else BAD_TARGET)
+        kinds = BAD | BAD_SHAPE | {"None": lambda a: None}
+        kinds |= others("gradient") if k == 1 else BAD_BESIDE if k else BAD_TARGET
         functional_refuses(name, k, kinds)
         arrays = good_arrays(rule, (1,))
         arrays[k] = arrays[k].reshape(())

@@ -70,10 +70,9 @@ BAD_SHAPE = {
     "broadcastable": lambda a: np.ones((1, a.shape[1]), np.float32),
     "empty": lambda a: np.ones((0, a.shape[1]), np.float32),
 }
-BAD_TARGET = {
+BAD_TARGET = {                      # a parameter
     **others("parameter"),
     "strided": strided,
-    "transposed": lambda a: np.asfortranarray(a),
     "negative strides": backwards,
     "misaligned by 1": lambda a: misaligned(a, 1),
     "misaligned by 2": lambda a: misaligned(a, 2),
@@ -81,6 +80,10 @@ BAD_TARGET = {
     "read-only": read_only,
     "read-only memoryview": lambda a: memoryview(a).toreadonly(),
 }
+
+
+# And what is updated beside a parameter in C order and float32.
+BAD_BESIDE = BAD_TARGET | {"transposed": lambda a: np.asfortranarray(a), "float64": lambda a: a.astype(np.float64)}
 
 
 def bad_numbers(setting):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,19 @@ class Format:
     nearest: Callable[[Any], Any] | None = None
     block: int = 1                          # elements that share an exponent, which takes one more element's bytes
     also: tuple[str, ...] = ()              # other dtypes of the same bits, by name
+    arithmetic: str = "float32"             # the format that parameters of it are computed in, and their state
 
     @property
+    def narrow(self) -> bool:
+        """Whether parameters of it are rounded after each step."""
+        return self.name != self.arithmetic
+
+    @cached_property
     def bytes(self) -> int:
         """Of an element, exponents not counted."""
         return int(np.dtype(self.dtype).itemsize)
 
-    @property
+    @cached_property
     def alignment(self) -> int:
         """Bytes that an array's address is a multiple of: codes in blocks are read four at a time."""
         return self.bytes if self.block == 1 else 4
@@ -79,7 +86,7 @@ FORMATS: dict[str, Format] = {f.name: f for f in (
            lambda values, noise, nonnegative: to_bfloat16(values, noise), 16, nearest_bfloat16, also=("bfloat16",)),
     Format("float16", np.float16, ("gradient", "copy"), _plain, nearest=to_float16),
     Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK),
-    Format("float64", np.float64, ("gradient",), _plain),
+    Format("float64", np.float64, ("parameter", "gradient", "state", "average"), _plain, arithmetic="float64"),
 )}
 _BY_DTYPE = {name: f for f in FORMATS.values() for name in (np.dtype(f.dtype).name, *f.also)}
 _KNOWN: dict[Any, Format | None] = {}       # by dtype: making its name takes longer than all else
@@ -105,6 +112,14 @@ def form_of(a: Any) -> str:
     return found.name
 
 
-def decode(a: Any) -> Any:
-    """The numbers of an array of a format without blocks, as float32."""
-    return FORMATS[form_of(a)].decode(a, a.size, False).reshape(a.shape)
+def numbers(a: Any, n: int, nonnegative: bool = False, arithmetic: str = "float32") -> Any:
+    """The n numbers of an array, flat, in float32 or float64. To float64 every format is exact."""
+    kept = FORMATS[form_of(a)]
+    if kept.name == arithmetic:
+        return a.reshape(-1)
+    return kept.decode(a, n, nonnegative).astype(FORMATS[arithmetic].dtype, copy=False)
+
+
+def decode(a: Any, arithmetic: str = "float32") -> Any:
+    """The numbers of an array of a format without blocks, in its shape."""
+    return numbers(a, a.size, False, arithmetic).reshape(a.shape)

@@ -4,7 +4,7 @@
 # Owns which buffers are taken as they stand; never raises: what is not taken is explained by step/arrays.py. And whether
 # an array is still what it was: NumPy's resize(refcheck=False) frees memory that is exported as a buffer.
 
-from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release,
+from cpython.buffer cimport (PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.stdlib cimport qsort
@@ -32,12 +32,12 @@ cdef inline bint aligned(const void* x, const Format* f) noexcept:
 
 
 cdef inline bint acquire(object x, Py_buffer* b, bint writable, int roles, const Format** f) except -1:
-    """Hold x as a C-contiguous, aligned buffer of a format that may play one of these roles, which is f[0] then; False
-    (nothing held) if it is not one."""
+    """Hold x as an aligned buffer of a format that may play one of these roles, which is f[0] then; False (nothing held)
+    if it is not one. Its elements may lie in any order: see fits."""
     if not PyObject_CheckBuffer(x):
         return False
     try:
-        PyObject_GetBuffer(x, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        PyObject_GetBuffer(x, b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
     except Exception:                   # whatever the exporter says: step/arrays.py will ask again, and explain
         return False
     f[0] = format_in(b, roles)
@@ -48,21 +48,66 @@ cdef inline bint acquire(object x, Py_buffer* b, bint writable, int roles, const
 
 
 cdef inline bint acquire_float32(object x, Py_buffer* b, bint writable) except -1:
-    """The same, of float32 and nothing else."""
+    """The same, of float32 in C order and nothing else."""
     cdef const Format* f
     if not acquire(x, b, writable, PARAMETER, &f):
         return False
-    if f.decode == NULL:
+    if f.decode == NULL and in_c_order(b):
         return True
     PyBuffer_Release(b)
     return False
 
 
 cdef inline bint fits(const Py_buffer* p, const Py_buffer* b, const Format* f) noexcept:
-    """Whether b, of format f, has the shape of p, or, in blocks, is as long as p's elements take."""
+    """Whether b, of format f, has the shape of p and the same order in memory, or, in blocks, is as long as p's elements
+    take."""
     if f.block > 1:
-        return b.ndim == 1 and b.len == bytes_of(f, p.len // p.itemsize)
-    return same_shape(p, b)
+        return b.ndim == 1 and b.len == bytes_of(f, p.len // p.itemsize) and in_c_order(b)
+    return same_layout(p, b, p.itemsize, b.itemsize)
+
+
+cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b, Py_ssize_t x, Py_ssize_t y) noexcept:
+    """Whether the same index means the same element in both: shapes, and strides where more than one element lies. An
+    element is x in a's strides, y in b's."""
+    cdef int k
+    if not same_shape(a, b):
+        return False
+    if a.strides == NULL or b.strides == NULL:      # ctypes: C order
+        return in_c_order(a) and in_c_order(b)
+    for k in range(a.ndim):
+        if a.shape[k] > 1 and a.strides[k] * y != b.strides[k] * x and a.len:
+            return False
+    return True
+
+
+cdef inline bint in_c_order(const Py_buffer* b) noexcept:
+    cdef Py_ssize_t step = b.itemsize
+    cdef int k
+    if b.strides == NULL:
+        return True
+    for k in range(b.ndim - 1, -1, -1):
+        if b.shape[k] > 1 and b.strides[k] != step:
+            return b.len == 0
+        step *= b.shape[k]
+    return True
+
+
+cdef inline bint dense(const Py_buffer* b) noexcept:
+    """Whether the elements lie without a hole, in any order: dimension by dimension, from the one whose neighbours are
+    nearest."""
+    cdef Py_ssize_t step = b.itemsize
+    cdef int k, found
+    if in_c_order(b):
+        return True
+    while step < b.len:
+        found = -1
+        for k in range(b.ndim):
+            if b.shape[k] > 1 and b.strides[k] == step:
+                found = k
+        if found < 0:
+            return False
+        step *= b.shape[found]
+    return True
 
 
 cdef inline bint same_shape(const Py_buffer* a, const Py_buffer* b) noexcept:

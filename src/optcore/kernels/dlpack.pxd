@@ -8,7 +8,7 @@ from cpython.object cimport PyObject_TypeCheck, PyTypeObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from optcore.kernels.buffers cimport aligned, same_shape
+from optcore.kernels.buffers cimport aligned
 from optcore.kernels.formats cimport FORMATS, Format
 
 cdef enum:
@@ -97,14 +97,3 @@ cdef inline bint borrow(const Exchange* table, object kind, object x, Py_buffer*
         f += 1
     format[0] = f
     return describe(&t, f, b)
-
-
-cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b) noexcept:
-    """Whether the same index means the same place in both: shapes, and strides where more than one element lies."""
-    cdef int k
-    if not same_shape(a, b):
-        return False
-    for k in range(a.ndim):
-        if a.shape[k] > 1 and a.strides[k] != b.strides[k] and a.len:
-            return False
-    return True

@@ -19,7 +19,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from optcore.kernels.formats cimport SCRATCH, Format
-from optcore.kernels.stages cimport aside, read_parameters, write_parameters
+from optcore.kernels.stages cimport aside, aside64, read_parameters, write_parameters
 from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport MAX_SLOTS, Tensor
 
@@ -63,6 +63,27 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     if t.p_format.decode != NULL:
         write_parameters(t, lo, scratch[1], n)
     aside(t, lo, <const float*> c.p, n)
+
+
+cdef inline void widened(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    """Elements lo..hi, at most SCRATCH of them, of a float64 tensor whose gradient is of another format."""
+    cdef float[SCRATCH] decoded
+    cdef double[SCRATCH] wide
+    cdef Tensor c = t[0]
+    cdef Py_ssize_t n = hi - lo, i
+    cdef int k
+    cdef const float* g = <const float*> (<const char*> t.g + lo * t.g_format.bytes)
+    if t.g_format.decode != NULL:
+        t.g_format.decode(g, NULL, decoded, n, False)
+        g = decoded
+    for i in range(n):
+        wide[i] = g[i]
+    c.g = wide
+    c.p = <double*> t.p + lo
+    for k in range(MAX_SLOTS):
+        if t.s[k] != NULL:
+            c.s[k] = <double*> t.s[k] + lo
+    t.each(NULL, NULL, &c, 0, n)
 
 
 cdef inline Py_ssize_t head(const Tensor* t) noexcept nogil:
@@ -118,7 +139,13 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
             stop = lo + size
         while lo < hi:
             stop = min(stop, hi)
-            if t.plain:
+            if t.wide:
+                if t.plain:
+                    t.each(NULL, NULL, t, lo, stop)
+                else:
+                    widened(t, lo, stop)
+                aside64(t, lo, stop - lo)
+            elif t.plain:
                 t.each(NULL, NULL, t, lo, stop)
                 aside(t, lo, <const float*> t.p + lo, stop - lo)
             else:

@@ -5,7 +5,7 @@
 # a format, write its row and the functions that its roles need.
 #
 # Design:
-#   a) The formulas work in float32, the first row; every other format is decoded a chunk at a time into the first cache
+#   a) The formulas work in float32, the first row, or for float64 parameters in float64; every other format is decoded a chunk at a time into the first cache
 #      and encoded from there, so a format is no loop more for any rule. Only state that is all bfloat16, or all 8-bit
 #      codes, has loops of its own (`loop`): apart from the division its rounding would cost as much again as the rest.
 #   b) The functions are called by pointer, once for each array and chunk: no branch over formats is written anywhere.
@@ -36,6 +36,7 @@ cdef enum Loop:             # which version of the rules' loops reads and writes
     LOOP_FLOAT32
     LOOP_BFLOAT16
     LOOP_BLOCK8
+    LOOP_FLOAT64            # of float64 tensors: parameter, state and average are all of this format, and so the arithmetic
     LOOPS
     AROUND                  # none: decode, the loop on float32, encode
 
@@ -64,7 +65,7 @@ cdef struct Format "optcore_format":
     int block                   # elements that share an exponent; their bytes, one a block, follow all codes. 1: none
     int roles
     Loop loop                   # of state
-    decode_fn decode            # NULL: it is float32
+    decode_fn decode            # to float32; NULL: it is that
     encode_fn encode            # rounds stochastically by the noise of state: STATE
     nearest_fn nearest          # COPY, PARAMETER
     stochastic_fn stochastic    # by 16 bits of noise an element: PARAMETER
@@ -100,8 +101,8 @@ cdef inline int row(Format f) except -1:
     cdef int k = 0, needs = 0
     while FORMATS[k].name != NULL:
         k += 1
-    if f.decode == NULL:                # it is float32, and nothing has to be done for any role but this one
-        needs = COPY if f.nearest == NULL else 0
+    if f.decode == NULL or f.loop == LOOP_FLOAT64:  # the arithmetic's own: nothing has to be done but for these roles
+        needs = COPY | COMPENSATION
     else:
         if f.encode == NULL: needs |= STATE
         if f.nearest == NULL: needs |= PARAMETER | COPY
@@ -129,5 +130,6 @@ cdef inline int fill_formats() except -1:
                decode_float16, NULL, nearest_float16, NULL, NULL))
     row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8,     # codes; packed in words of 4 bytes
                decode_blocks, encode_blocks, NULL, NULL, NULL))
-    row(Format("float64", c"d", IEEE, 8, 8, 1, GRADIENT, AROUND, decode_float64, NULL, NULL, NULL, NULL))
+    row(Format("float64", c"d", IEEE, 8, 8, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT64,
+               decode_float64, NULL, NULL, NULL, NULL))
     return 0

@@ -2,10 +2,8 @@
 # The loops over elements: load -> prelude -> update -> store, for each rule and each format that state has in them.
 # They are written one element at a time; the compiler makes SIMD code of them.
 #
-# Owns the prelude, which is the same for every rule, so that it stands here once; never a formula (rules.pxd) nor the
-# choice of elements (engine.pxd). In the prelude g is scaled (-1 to maximise) and clipped, coupled weight decay joins
-# it, decoupled decay shrinks p. `couple != 0` is asked so that an infinite parameter without decay does not make its
-# gradient NaN; it is constant in the loop and costs a blend.
+# Owns what is read and written, element by element; never a formula (rules.pxi) nor the choice of elements (engine.pxd).
+# loops64.pxd has the loop of float64 tensors.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -13,7 +11,7 @@ from libc.string cimport memcpy, memset
 from optcore.kernels.bits16 cimport as_bits, as_float, from_bfloat16, noisy_bfloat16
 from optcore.kernels.block8 cimport BLOCK8, encode8, top_of, unit_of, unpack8, value8
 from optcore.kernels.rounding cimport bits_of, noise_at
-from optcore.kernels.rules cimport rule_t, traits, update
+from optcore.kernels.rules cimport prelude, rule_t, traits, update
 from optcore.kernels.tensor cimport MAX_SLOTS, PRELUDE, Tensor
 
 
@@ -45,16 +43,6 @@ cdef inline void store(state_t* x, float value, uint32_t noise) noexcept nogil:
         x.bits = noisy_bfloat16(value, noise)
 
 
-cdef inline float prelude(const float* scalars, float clip_value, float* w, float g) noexcept nogil:
-    """The gradient that the rule is to take; w is shrunk."""
-    cdef float d = scalars[0] * g
-    d = clip_value if d > clip_value else d         # a NaN stays one
-    d = -clip_value if d < -clip_value else d
-    d = d + scalars[1] * w[0] if scalars[1] != 0 else d
-    w[0] = scalars[2] * w[0]
-    return d
-
-
 cdef inline void span(const rule_t* kind, const state_t* form, const Tensor* t, Py_ssize_t lo,
                       Py_ssize_t hi) noexcept nogil:
     """One rule over elements lo..hi of one tensor. State in blocks: lo begins a block, hi ends one or the tensor."""
@@ -68,8 +56,8 @@ cdef inline void elements(const rule_t* kind, const state_t* form, const Tensor*
                           Py_ssize_t hi) noexcept nogil:
     # Copies: through the pointers the compiler would have to fear that a store to p changes them.
     cdef float[PRELUDE] x
-    cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
-    cdef float clip_value = t.clip_value
+    cdef rule_t r = (<const rule_t*> (<const float*> t.scalars + PRELUDE))[0]
+    cdef float clip_value = <float> t.clip_value
     cdef float* p = <float*> t.p
     cdef const float* g = <const float*> t.g
     cdef state_t* s0 = <state_t*> t.s[0]
@@ -120,8 +108,8 @@ cdef inline void block(const rule_t* kind, const Tensor* t, Py_ssize_t at, float
     cdef uint32_t* words[MAX_SLOTS]
     cdef float unit[MAX_SLOTS]
     cdef uint32_t top[MAX_SLOTS]
-    cdef rule_t r = (<const rule_t*> (t.scalars + PRELUDE))[0]
-    cdef float clip_value = t.clip_value
+    cdef rule_t r = (<const rule_t*> (<const float*> t.scalars + PRELUDE))[0]
+    cdef float clip_value = <float> t.clip_value
     cdef int z = traits(&r).nonnegative
     cdef float w, d
     cdef float a = 0, b = 0, c = 0

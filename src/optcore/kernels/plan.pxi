@@ -32,7 +32,7 @@ cdef class Plan:
     cdef Py_buffer* grads
     cdef Interval* written      # every writable byte, sorted
     cdef Interval* zeroed       # the gradients that a step is to set to zero
-    cdef float* scalars         # MAX_SCALARS for each block
+    cdef Scalars* scalars       # of each block
     cdef uint64_t* numbers      # what each tensor adds to the seed
     cdef Exchange* exchange     # NULL: rows and gradients are buffers
     cdef object tensor
@@ -62,7 +62,7 @@ cdef class Plan:
         self.shapes = <Py_buffer**> PyMem_Calloc(self.count + 1, sizeof(Py_buffer*))
         self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
         self.written = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
-        self.scalars = <float*> PyMem_Calloc(self.count + 1, MAX_SCALARS * sizeof(float))
+        self.scalars = <Scalars*> PyMem_Calloc(self.count + 1, sizeof(Scalars))
         self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
         self.zeroed = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
         self.extents = <Py_ssize_t**> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t*))
@@ -87,15 +87,16 @@ cdef class Plan:
                     continue
                 b = &self.held[self.acquired]
                 if not self.take(row[k], b, True, role_of(rule, k + 1 if k else 0), &f):
-                    raise ValueError(f"array {k} of row {i} is not a writable C-contiguous buffer of a known format")
+                    raise ValueError(f"array {k} of row {i} is not a writable buffer of a known format")
                 self.forms[self.acquired] = f
                 self.acquired += 1
                 if self.exchange and k == 0:
                     self.keep_extent(i)
-                if not self.alike(i, b, f):
-                    raise ValueError(f"array {k} of row {i} has another shape than the parameter")
+                if not self.alike(i, b, f) or k == 0 and not self.exchange and not dense(b):
+                    raise ValueError(f"array {k} of row {i} has another shape or order in memory than the parameter, or holes")
                 if not attach(&self.tensors[i], rule, k + 1 if k else 0, b, f):
-                    raise ValueError(f"row {i}: a compensation has the format of its parameter, which is not float32")
+                    raise ValueError(f"array {k} of row {i} has a format that does not go with the parameter's: float64 goes "
+                                     "with float64, a compensation has its parameter's, which is not float32")
                 if b.len:
                     self.written[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1
@@ -171,7 +172,8 @@ cdef class Plan:
 
     cdef bint alike(self, Py_ssize_t i, const Py_buffer* b, const Format* f) noexcept:
         """Whether b, of format f, has the layout of parameter i."""
-        return same_layout(self.shapes[i], b) if self.exchange and f.block == 1 else fits(self.shapes[i], b, f)
+        # A tensor's strides are in elements.
+        return same_layout(self.shapes[i], b, 1, 1) if self.exchange and f.block == 1 else fits(self.shapes[i], b, f)
 
     cdef int keep_extent(self, Py_ssize_t i) except -1:
         """Copy parameter i's shape and strides, which belong to the tensor and may change with it."""
@@ -360,7 +362,7 @@ cdef class Plan:
         finally:
             self.busy = False
 
-    cdef Py_ssize_t ready(self, tuple call, list grads, uint64_t seed, bint zero_grads, float clip_value) except -2:
+    cdef Py_ssize_t ready(self, tuple call, list grads, uint64_t seed, bint zero_grads, double clip_value) except -2:
         """Hold all that a step needs, in `active`. Returns how many tensors take part; -1, with nothing held, when a
         gradient is not usable as it stands."""
         cdef Py_ssize_t k, n, block
@@ -370,7 +372,7 @@ cdef class Plan:
             raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
         self.look()
         for k in range(len(blocks)):
-            fill(self.scalars + k * MAX_SCALARS, blocks[k][1], self.rule)
+            fill(self.scalars + k, blocks[k][1], self.rule)
         n = self.hold_gradients(grads, zero_grads)
         try:
             for k in range(n):
@@ -378,7 +380,7 @@ cdef class Plan:
                 block = which[t.number]
                 if not 0 <= block < len(blocks):
                     raise ValueError(f"which[{t.number}] is {block}, there are {len(blocks)} blocks")
-                t.scalars = self.scalars + block * MAX_SCALARS
+                t.scalars = scalars_of(t, self.scalars + block)
                 t.zero_grads = zero_grads
                 t.clip_value = clip_value
                 if t.average != NULL:
@@ -400,7 +402,7 @@ cdef class Plan:
 
     @cython.binding(False)
     def step(self, tuple call, list grads, int num_threads=0, uint64_t seed=0, bint zero_grads=False,
-             float clip_value=INFINITY):
+             double clip_value=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
 
         call: (blocks, which). blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor

@@ -1,28 +1,15 @@
-# The rules as data: for each one its loops, by the format of its state, and how many scalars and state arrays it takes.
+# Registration: a rule's row of the table, its loops by naming them.
 #
-# Owns registration, which makes a rule's loops by naming them. Knows no rule: enlist_rules in rules.pxd lists them, and
-# imports this file, so this file is reached through that one alone.
+# Knows no rule: enlist_rules in rules.pxi lists them. It takes rule_t and traits from rules.pxd, which imports this file at
+# its end, so this file is reached through that one alone.
 
 from libc.string cimport memset
 
-from optcore.kernels.formats cimport LOOP_BFLOAT16, LOOP_BLOCK8, LOOPS
+from optcore.kernels.formats cimport LOOP_BFLOAT16, LOOP_BLOCK8, LOOP_FLOAT64
 from optcore.kernels.loops cimport bfloat16, eight, span
 from optcore.kernels.rules cimport rule_t, traits
+from optcore.kernels.table cimport MAX_RULES, Registry, Rule
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, span_fn
-
-cdef enum:
-    MAX_RULES = 64
-
-cdef struct Rule:
-    span_fn spans[<int> LOOPS]
-    int slots               # see Traits in rules.pxd
-    int nonnegative
-    int fields              # scalars of its own, behind those of the prelude
-
-cdef struct Registry:
-    Rule rules[MAX_RULES]
-    int count
-
 
 cdef extern from *:
     # One more at each place in the C file that names it: the versions of enlist, one for each type in rule_t, are
@@ -44,7 +31,7 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     rule.slots = traits(kind).slots
     rule.nonnegative = traits(kind).nonnegative
     rule.fields = sizeof(rule_t) // sizeof(float)
-    for k in range(<int> LOOPS):        # without state all are one
+    for k in range(<int> LOOP_FLOAT64): # without state all are one; that of float64 is registry64.pxd's
         rule.spans[k] = <span_fn> <void*> span[rule_t, float]
     if traits(kind).slots > 0:
         rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> span[rule_t, bfloat16]

@@ -40,11 +40,22 @@ cdef inline void write_parameters(const Tensor* t, Py_ssize_t lo, const float* w
 
 cdef inline void aside(const Tensor* t, Py_ssize_t lo, const float* w, Py_ssize_t n) noexcept nogil:
     """What leaves the parameters as they are."""
-    cdef float* average = t.average + lo
-    cdef float weight = t.weight        # of an exponential moving average: 1 - decay
+    cdef float* average = <float*> t.average + lo
+    cdef float weight = <float> t.weight        # of an exponential moving average: 1 - decay
     cdef Py_ssize_t i
     if t.average != NULL:
         for i in range(n):
             average[i] = average[i] + weight * (w[i] - average[i])
     if t.copy != NULL:
         t.copy_format.nearest(w, <char*> t.copy + lo * t.copy_format.bytes, n)
+
+
+cdef inline void aside64(const Tensor* t, Py_ssize_t lo, Py_ssize_t n) noexcept nogil:
+    """The same of a float64 tensor, which has no copy."""
+    cdef const double* w = <const double*> t.p + lo
+    cdef double* average = <double*> t.average + lo
+    cdef double weight = t.weight
+    cdef Py_ssize_t i
+    if t.average != NULL:
+        for i in range(n):
+            average[i] = average[i] + weight * (w[i] - average[i])

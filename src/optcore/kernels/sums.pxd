@@ -5,8 +5,10 @@
 #
 # A tensor is summed in blocks of SUM_BLOCK elements from its first one, a block in LANES float64 lanes that are then
 # added in halves, and the blocks of all tensors, in their order, pairwise. Threads only share out the blocks.
-# The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are.
+# The square of a float32 is exact in float64, and no sum of them can overflow: it is finite just if all are. Of float64
+# gradients of float64 parameters it may overflow, from 1e154 on.
 
+from optcore.kernels.formats cimport LOOP_FLOAT64
 from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport Tensor
 
@@ -15,7 +17,12 @@ cdef enum:
     LANES = 16
 
 
-cdef inline double block_of_squares(const float* x, Py_ssize_t n) noexcept nogil:
+ctypedef fused number:
+    float
+    double
+
+
+cdef inline double block_of_squares(const number* x, Py_ssize_t n) noexcept nogil:
     cdef double[LANES] lane
     cdef double value
     cdef Py_ssize_t i, j
@@ -66,7 +73,9 @@ cdef inline void squares(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept no
         while block < n and before + block < end:
             first = block * SUM_BLOCK
             g = <const char*> t.g + first * t.g_format.bytes
-            if t.g_format.decode == NULL:
+            if t.wide and t.g_format.loop == LOOP_FLOAT64:
+                sums[before + block] = block_of_squares(<const double*> g, min(<Py_ssize_t> SUM_BLOCK, t.n - first))
+            elif t.g_format.decode == NULL:
                 sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> SUM_BLOCK, t.n - first))
             else:
                 t.g_format.decode(g, NULL, scratch, min(<Py_ssize_t> SUM_BLOCK, t.n - first), False)

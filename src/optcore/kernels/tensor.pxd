@@ -29,7 +29,7 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     uint8_t* e[MAX_SLOTS]   # IN/OUT, the exponents of state in blocks; else NULL
     void* compensation      # IN/OUT, of p's format: what p lacks of the parameter; or NULL
     void* copy              # OUT: the new parameters to nearest, in copy_format; or NULL
-    float* average          # IN/OUT: moved towards the new parameters by `weight`; or NULL
+    void* average           # IN/OUT: moved towards the new parameters by `weight`; or NULL
     const Format* p_format
     const Format* g_format
     const Format* s_format[MAX_SLOTS]
@@ -39,11 +39,12 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     int block               # cuts fall on multiples of it: the largest block of the state's formats
     bint narrow_in_loop     # the loop itself reads and writes state, which is not float32
     bint plain              # the loop reads and writes all arrays as they are
+    bint wide               # float64: parameter, state and average, and so the arithmetic
     bint zero_grads
     span_fn each            # the rule's loop, for that format
-    const float* scalars    # PRELUDE floats, then the rule's struct
-    float clip_value        # the gradient is first brought into -clip_value..clip_value
-    float weight
+    const void* scalars     # PRELUDE numbers, then the rule's struct; in the tensor's arithmetic
+    double clip_value       # the gradient is first brought into -clip_value..clip_value
+    double weight
     Py_ssize_t n            # elements
     Py_ssize_t start        # elements of the tensors before this one
     Py_ssize_t number       # which of its plan's tensors it is

@@ -128,7 +128,7 @@ def usable_plans(list calls, bint zero_grads=False):
         let_go(entered, held)
 
 
-def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, float clip_value=INFINITY):
+def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=False, double clip_value=INFINITY):
     """Plan.step of several plans as one: all of them, or none. calls: (plan, call, grads) for each. Returns how
     many tensors were updated; -1, with nothing changed, when a gradient is not usable as it stands."""
     cdef Plan plan

@@ -121,10 +121,10 @@ class Optimizer(Saved, Policy):
 
     def _clear(self, grads: list[Any]) -> None:
         for g in grads:
-            _arrays.view("grads", g, writable=True, formats=_arrays.GRADIENT)[...] = 0
+            _arrays.view("grads", g, writable=True, formats=_arrays.GRADIENT, order="dense")[...] = 0
 
     def _refuse_nonfinite(self, tensors: Layout, grads: list[Any]) -> None:
-        _arrays.name_nonfinite(tensors.gradient_names(), tensors.converted(grads, False))
+        _arrays.name_nonfinite(tensors.gradient_names(), tensors.converted(grads, False), tensors.params)
 
     def _restore(self, before: Copies) -> None:
         self._layout.restore(before)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optcore import _kernels
-from optcore.formats import decode, playing
+from optcore.formats import FORMATS, decode, form_of, playing
 from optcore.optimizers.given import Given, Group, Member, Source
 from optcore.rules import RULES, Family, Rule
 from optcore.step import arrays as _arrays
@@ -50,7 +50,11 @@ class Layout(Tensors):
     def view(self, label: str, x: Any) -> Array:
         # Under a master, the parameter is a rounded copy of what is updated.
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
-        return _arrays.view(label, x, writable=True, formats=tuple(formats))
+        a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
+        self.formats.check(label, FORMATS[form_of(a)])
+        if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in self.formats.wanted.values()):
+            raise ValueError(f"state_dtype: {label} is not in C order (strides {a.strides}), and blocks are")
+        return a
 
     def add(self, params: Any, settings: Mapping[str, Any]) -> None:
         """Take parameters as a group with these settings. Raises before anything is added."""
@@ -133,7 +137,7 @@ class Layout(Tensors):
         """Usable views of all gradients, or the error that names the first that cannot be used."""
         written = self.written()
         names = self.gradient_names()
-        views = [None if g is None else _arrays.gradient(name, g, label, p.shape, written, writable=writable)
+        views = [None if g is None else _arrays.gradient(name, g, label, p, written, writable=writable)
                  for name, g, label, p in zip(names, flat, self.labels, self.params, strict=True)]
         if writable:
             pairs = [(name, g) for name, g in zip(names, views, strict=True) if g is not None]
@@ -160,7 +164,8 @@ class Layout(Tensors):
         flat = list(flat)
         for i in numbers:
             name = self.labels[i].replace("params", "grads", 1)
-            flat[i] = g = _arrays.view(name, flat[i], writable=writable, formats=_arrays.GRADIENT)
+            flat[i] = g = _arrays.view(name, flat[i], writable=writable, formats=_arrays.GRADIENT,
+                                           order=self.params[i])
             _arrays.check_shape(name, g, self.labels[i], self.params[i].shape)
         return flat
 
@@ -171,9 +176,10 @@ class Layout(Tensors):
 
     def form(self, key: str, p: Array) -> str | None:
         """The storage format of a tensor's array of this name; None if it has none."""
+        kept = FORMATS[form_of(p)]
         if key in self.formats.wanted:
-            return self.formats.of(key, p.size)
-        return beside(p.dtype != np.float32, self.rounding, self.averaged).get(key)
+            return self.formats.of(key, p.size, kept)
+        return beside(kept, self.rounding, self.averaged).get(key)
 
     def prepare(self, meaning: list[str]) -> None:
         """Allocate the state that the groups' rules need, and lay out the shares, one for each kernel."""
@@ -200,7 +206,8 @@ class Layout(Tensors):
             if form is not None and key not in state:
                 state[key] = _arrays.allocate(p, group.get(self.fill.get(key, ""), 0.0), form)
                 if key in ("master", "average"):
-                    state[key][...] = state["master"] if key == "average" and "master" in state else decode(p)
+                    state[key][...] = (
+                        state["master"] if key == "average" and "master" in state else decode(p, form))
                 if key in self.fill:
                     self.fresh.add(i)
                     self.careful = True                 # what begins is seen from outside: nothing may be refused then
@@ -233,7 +240,8 @@ class Layout(Tensors):
         groups = [group for group in self.groups for _ in group["params"]]
         for i in [i for i in self.fresh if grads[i] is not None]:
             for key, setting in self.fill.items():
-                form = self.form(key, self.params[i]) or "float32"
+                form = self.form(key, self.params[i])
+                assert form is not None
                 self.state[i][key][...] = _arrays.allocate(self.params[i], groups[i][setting], form)
             self.fresh.remove(i)
         self.careful = bool(self.fresh)

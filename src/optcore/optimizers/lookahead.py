@@ -56,7 +56,7 @@ class LookaheadOptimizer(Optimizer):
             layout.prepare(meaning)
         rule, = {RULES[name].name: RULES[name] for name in meaning}.values()
         rows = [layout.row(i, rule, {}) for i in range(len(layout.params))]
-        ahead = [(row[0], np.empty(p.shape, np.float32), row[2], row[3], None)
+        ahead = [(row[0], np.empty_like(p, FORMATS[FORMATS[form_of(p)].arithmetic].dtype), row[2], row[3], None)
                  for row, p in zip(rows, layout.params, strict=True)]
         met = list(dict.fromkeys(coming))
         settings = [[group[s.name] for s in move.all_settings] for group in self.param_groups]

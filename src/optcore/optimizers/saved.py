@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optcore import _files
-from optcore.formats import FORMATS, form_of
+from optcore.formats import FORMATS, form_of, numbers
 from optcore.optimizers.layout import Layout
 from optcore.rules import RULES, Family
 from optcore.rules.settings import whole
@@ -198,12 +198,12 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
     form = layout.form(key, p)
     if form is None:
         raise ValueError(f"{label} is no state of this optimizer, as it is set up")
-    a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float64", "float16"))
+    a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16"))
     kept, given = FORMATS[form], FORMATS[form_of(a)]
     _arrays.check_shape(label, a, layout.labels[i], given.shape(p.shape))
     nonnegative = key in layout.nonnegative
     made = _arrays.allocate(p, 0.0, form)
-    values = given.decode(a, p.size, nonnegative)
+    values = numbers(a, p.size, nonnegative, kept.arithmetic)
     if not np.isfinite(values).all() or nonnegative and (values < 0).any():
         what = "negative or not finite" if nonnegative else "not finite"
         raise ValueError(f"{label} has elements that are {what}")
@@ -215,7 +215,7 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
 
 
 def widened(layout: Layout, key: str, i: int, a: Array) -> Array:
-    """A state array as float32 of its parameter's shape."""
+    """A state array in its parameter's shape and arithmetic."""
     p = layout.params[i]
-    values: Array = FORMATS[form_of(a)].decode(a, p.size, key in layout.nonnegative)
+    values: Array = numbers(a, p.size, key in layout.nonnegative, FORMATS[form_of(p)].arithmetic)
     return values.reshape(p.shape)

@@ -25,7 +25,7 @@ FAMILIES: dict[str, Family] = in_order((family for file in _FILES for family in 
     "SGD", "NesterovClassical", "Adagrad", "RMSprop", "Adam", "Lion", "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam",
     "Rprop", "ASGD", "AdEMAMix"))
 
-# By the name of the struct in kernels/rules.pxd: (p, g, state..., *, the struct's scalars) -> new p and state.
+# By the name of the struct in kernels/rules.pxi: (p, g, state..., *, the struct's scalars) -> new p and state.
 FORMULAS: dict[str, Callable[..., tuple[Any, ...]]] = {rule.kernel: rule.update for rule in RULES.values()}
 
 # Kept in float32 where state is asked to be "int8".

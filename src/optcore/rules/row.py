@@ -59,7 +59,7 @@ class Rule:
 
     @cached_property
     def kernel(self) -> str:
-        """The struct in kernels/rules.pxd."""
+        """The struct in kernels/rules.pxi."""
         return self.update.__name__
 
     @cached_property

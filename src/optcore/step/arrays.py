@@ -1,8 +1,9 @@
 """What may be passed in: a NumPy view of it without a copy, or an error that names it.
 
-The kernels take a C-contiguous float32 buffer as it is and hand everything else to this file, before anything
-is changed. Owns every message about an array. A parameter or state array is never copied; a gradient, which is
-only read, is copied to C order if its strides differ (reading it in storage order would be silently wrong).
+The kernels take buffers without holes as they are, if all of a parameter's lie in the same order, and hand everything
+else to this file, before anything is changed. Owns every message about an array. A parameter or state array is never
+copied; a gradient, which is only read, is copied to its parameter's order if its strides differ (reading it in storage
+order would be silently wrong).
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -71,12 +72,35 @@ PARAMETER, STATE, GRADIENT = playing("parameter"), playing("state"), playing("gr
 EXTRAS = {role: playing(role) for role in ("compensation", "copy", "average")}
 
 
-def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER) -> npt.NDArray[Any]:
-    """x as a C-contiguous array of one of these formats (bfloat16 as uint16): its own memory if it is to be
-    written, at need a copy if only read."""
+def memory_order(a: Array) -> tuple[int, ...]:
+    """The dimensions of an array, from the one whose neighbours are farthest apart in memory."""
+    return tuple(sorted(range(a.ndim), key=lambda k: -a.strides[k]))
+
+
+def dense(a: Array) -> bool:
+    """Whether the elements lie without a hole, in any order of the dimensions."""
+    flags = a.flags
+    return flags.c_contiguous or flags.f_contiguous or a.transpose(memory_order(a)).flags.c_contiguous
+
+
+def lies_as(a: Array, like: Array) -> bool:
+    """Whether the elements lie in the same order in both. Where the shapes differ, no more than density is asked."""
+    if a.strides == like.strides and a.itemsize == like.itemsize and a.shape == like.shape:
+        return True
+    if a.shape != like.shape:
+        return dense(a)
+    return a.size == 0 or all(n == 1 or one // a.itemsize == other // like.itemsize
+                              for n, one, other in zip(a.shape, a.strides, like.strides, strict=True))
+
+
+def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER,
+         order: Array | Literal["C", "dense"] = "C") -> npt.NDArray[Any]:
+    """x as an array of one of these formats (bfloat16 as uint16): its own memory if it is to be written, at need a copy
+    if only read. order: of its elements in memory: C order, any without a hole, or that of another array."""
     if not writable and type(x) is np.ndarray and (known := format_of(x)) is not None and known.name in formats:
         flags = x.flags                                 # the usual case of what is only read, without a question more
-        if flags.c_contiguous and flags.aligned and x.dtype.isnative and known.block == 1:
+        if flags.c_contiguous and flags.aligned and x.dtype.isnative and known.block == 1 and (
+                isinstance(order, str) or order.flags.c_contiguous):
             return x if x.dtype == known.dtype else x.view(known.dtype)
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
@@ -91,18 +115,33 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
     if writable and not a.flags.writeable:
         raise ValueError(f"{name} is read-only, but it is to be updated in place")
     unit = found.alignment
-    aligned = a.flags.aligned and bounds(a)[0] % unit == 0
-    if a.flags.c_contiguous and aligned:
+    aligned = a.flags.aligned and (found.block == 1 or bounds(a)[0] % unit == 0)
+    if found.block > 1:
+        placed = a.flags.c_contiguous
+    elif isinstance(order, str):
+        placed = a.flags.c_contiguous or order == "dense" and dense(a)
+    else:
+        placed = lies_as(a, order)
+    if placed and aligned:
         return a
     if writable:
-        what = "not contiguous in C order" if aligned else f"not aligned to {unit} bytes"
-        raise ValueError(f"{name} is {what} (strides {a.strides}, shape {a.shape}); it is updated in place, so "
-                         "pass an array made by numpy.ascontiguousarray")
-    return np.array(a, order="C", subok=False)
+        what = f"is not aligned to {unit} bytes"
+        if aligned and dense(a):
+            what = "is not contiguous in C order" if isinstance(order, str) or found.block > 1 else (
+                "does not lie in memory as its parameter does")
+        elif aligned:
+            what = "has holes between its elements"
+        raise ValueError(f"{name} {what} (strides {a.strides}, shape {a.shape}). It is updated in place, and a copy "
+                         "would not be yours: it has to be made so")
+    if isinstance(order, str) or order.shape != a.shape:
+        return np.array(a, order="C", subok=False)
+    made = np.empty_like(order, dtype=a.dtype, subok=False)
+    made[...] = a
+    return made
 
 
 def bounds(a: npt.NDArray[Any]) -> tuple[int, int]:
-    """First byte of a contiguous array, and one past its last."""
+    """First byte of an array without holes, and one past its last."""
     address: int = a.__array_interface__["data"][0]
     return address, address + a.nbytes
 
@@ -155,31 +194,36 @@ def checked(names: Sequence[str], arrays: Sequence[Any], offset: int) -> tuple[A
     used."""
     formats = [PARAMETER, GRADIENT, *[STATE] * (len(names) - 2), *EXTRAS.values()]
     found: list[tuple[str, Array] | None] = []
+    order: Array | Literal["dense"] = "dense"
     for k, (name, x) in enumerate(zip([*names, *EXTRAS], arrays, strict=False)):
-        found.append(None if x is None and k >= len(names) else (
-            name, view(name, x, writable=k != 1, formats=formats[k])))
+        a = None if x is None and k >= len(names) else view(name, x, writable=k != 1, formats=formats[k], order=order)
+        found.append(None if a is None else (name, a))
+        if k == 0 and a is not None:
+            order = a
     present = [x for x in found if x is not None]
-    shape = present[0][1].shape
+    shape, arithmetic = present[0][1].shape, FORMATS[form_of(present[0][1])].arithmetic
     for name, a in present[1:]:
         kept = FORMATS[form_of(a)]
         if kept.block > 1 and a.shape != kept.shape(shape):
             raise ValueError(f"{name} has shape {a.shape}: 8-bit codes for {names[0]}, which has shape {shape}, are an "
                              f"array of shape {kept.shape(shape)}; optcore.state_array makes one")
         check_shape(name, a, names[0], kept.shape(shape))
+        if name != names[1] and kept.arithmetic != arithmetic:
+            raise TypeError(f"{name} is {kept.name}, {names[0]} is {form_of(present[0][1])}: with a float64 parameter "
+                            "go float64 state and average, no copy and no compensation, and only with it")
         if offset % kept.block:
             raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {kept.block}")
-        if name == "compensation" and form_of(present[0][1]) == "float32":
-            raise ValueError(f"compensation: {names[0]} is float32, which lacks nothing")
+        if name == "compensation" and not FORMATS[form_of(present[0][1])].narrow:
+            raise ValueError(f"compensation: {names[0]} is {form_of(present[0][1])}, which lacks nothing")
     intervals(*map(list, zip(*present, strict=True)))
     return tuple(None if x is None else x[1] for x in found)
 
 
-def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequence[Interval], *,
-             writable: bool = False) -> Array:
-    """A usable view of one gradient, given its parameter's name and shape and, sorted, everything that is written.
+def gradient(name: str, x: Any, of: str, p: Array, written: Sequence[Interval], *, writable: bool = False) -> Array:
+    """A usable view of one gradient, given its parameter and its name and, sorted, everything that is written.
     writable: it is to be set to zero."""
-    g = view(name, x, writable=writable, formats=GRADIENT)
-    check_shape(name, g, of, shape)
+    g = view(name, x, writable=writable, formats=GRADIENT, order=p)
+    check_shape(name, g, of, p.shape)
     low, high = bounds(g)
     nearest = bisect_right(written, low, key=itemgetter(1))         # the first interval that ends after g begins
     if low < high and nearest < len(written) and written[nearest][0] < high:
@@ -188,26 +232,31 @@ def gradient(name: str, x: Any, of: str, shape: tuple[int, ...], written: Sequen
 
 
 def allocate(p: Array, value: float, form: str) -> Array:
-    """A state array for p, filled with value, that meets cache lines at the same elements as p does: the walk
-    begins its chunks where p meets one."""
+    """A state array for p, filled with value, that lies in memory as p does and meets cache lines at the same elements:
+    the walk begins its chunks where p meets one."""
     kept = FORMATS[form]
     shape = kept.shape(p.shape)
     size = math.prod(shape) * kept.bytes
     raw = np.zeros(size + 64, np.uint8)
     head = -bounds(p)[0] % 64 // p.itemsize if kept.block == 1 else 0
     first = (-bounds(raw)[0] - kept.bytes * head) % 64
-    a: Array = raw[first:first + size].view(kept.dtype).reshape(shape)
+    a: Array = raw[first:first + size].view(kept.dtype)
+    if kept.block == 1 and not p.flags.c_contiguous:
+        axes = memory_order(p)
+        a = a.reshape([p.shape[k] for k in axes]).transpose(np.argsort(axes))
+    a = a.reshape(shape)
     if value:
         # To nearest: this is stored once, and has nothing to follow. What starts at a value is never negative.
-        a[...] = kept.store(np.full(p.size, value, np.float32), nonnegative=True).reshape(shape)
+        values = np.full(p.size, value, FORMATS[kept.arithmetic].dtype)
+        a[...] = kept.store(values, nonnegative=True).reshape(shape)
     return a
 
 
-def state_array(p: Any, dtype: str = "float32") -> Array:
+def state_array(p: Any, dtype: str | None = None) -> Array:
     """An array of zeros that holds the state of a rule for parameters p, before its first step.
 
-    dtype: "float32", "bfloat16" (as its bits, uint16), both of the shape of p, or "int8": 8-bit codes in an array of
-    uint8 with one dimension, 257 bytes for every 256 elements begun.
+    dtype: "float32" (default), "bfloat16" (as its bits, uint16), both of the shape of p, or "int8": 8-bit codes in an
+    array of uint8 with one dimension, 257 bytes for every 256 elements begun. For a p in float64: "float64" alone.
     Raises TypeError or ValueError for another dtype, or for a p that cannot be updated in place.
 
     >>> import numpy as np, optcore as oc
@@ -217,9 +266,13 @@ def state_array(p: Any, dtype: str = "float32") -> Array:
     1028
     >>> oc.functional.adam(p, g, m, v, step=1)
     """
-    if dtype not in STATE:
+    if dtype is not None and dtype not in STATE:
         raise ValueError(f"dtype={dtype!r}: it must be {' or '.join(STATE)}")
-    return allocate(view("p", p, writable=True, formats=PARAMETER), 0.0, dtype)
+    a = view("p", p, writable=True, formats=PARAMETER, order="dense")
+    arithmetic = FORMATS[form_of(a)].arithmetic
+    if dtype is not None and FORMATS[dtype].arithmetic != arithmetic:
+        raise TypeError(f"dtype={dtype!r}: p is {form_of(a)}, its state is computed in {arithmetic}")
+    return allocate(a, 0.0, dtype or arithmetic)
 
 
 def _is_buffer(x: Any) -> bool:
@@ -228,6 +281,15 @@ def _is_buffer(x: Any) -> bool:
     except (TypeError, BufferError):
         return False
     return True
+
+
+def sums_for(x: Any) -> Array:
+    """Zeros of the shape, memory order and arithmetic of a parameter like x; of what is no parameter, float32."""
+    try:
+        p = view("params", x, writable=False, formats=PARAMETER, order="dense")
+    except (TypeError, ValueError):
+        p = np.zeros(np.shape(x), np.float32)
+    return allocate(p, 0.0, FORMATS[form_of(p)].arithmetic)
 
 
 def is_array(x: Any) -> bool:
@@ -250,14 +312,15 @@ def members(params: Mapping[Any, Any]) -> list[Any]:
     return arrays
 
 
-def name_nonfinite(names: Sequence[str], arrays: Sequence[Array | None]) -> None:
-    """Raise the error that names the first infinity or NaN."""
-    for name, a in zip(names, arrays, strict=True):
+def name_nonfinite(names: Sequence[str], arrays: Sequence[Array | None], params: Sequence[Array]) -> None:
+    """Raise the error that names the first infinity or NaN, as the parameters' arithmetic has the gradients."""
+    for name, a, p in zip(names, arrays, params, strict=True):
         if a is None:
             continue
-        values = decode(a)
+        values = decode(a, FORMATS[form_of(p)].arithmetic)
         good = np.isfinite(values)
         if not good.all():
             where = tuple(int(k) for k in np.argwhere(~good)[0])
             raise FloatingPointError(f"{name} is {values[where]} at index {where if a.ndim != 1 else where[0]}; "
                                      "nothing was changed")
+    raise FloatingPointError("grads: the squares of their elements add up to infinity; nothing was changed")

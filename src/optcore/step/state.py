@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from optcore.formats import FORMATS, playing
+from optcore.formats import FORMATS, Format, playing
 from optcore.rules import SENSITIVE_STATE, Family
 
 SMALL = 4096                    # tensors of fewer elements keep float32 state where blocks of codes are asked for
@@ -18,7 +18,8 @@ class StateFormats:
 
     def __init__(self, family: Family, wanted: str | Mapping[str, str]) -> None:
         """wanted: state_dtype, as given. Raises ValueError for an unknown array or format."""
-        keys, known = family.keys(), playing("state")
+        keys = family.keys()
+        known = [form for form in playing("state") if FORMATS[form].arithmetic == "float32"]
         # Where one format is asked for all, what it would harm is kept in float32.
         self.exact = SENSITIVE_STATE if isinstance(wanted, str) else set()
         chosen = wanted if isinstance(wanted, Mapping) else dict.fromkeys(keys, wanted)
@@ -31,16 +32,25 @@ class StateFormats:
             raise ValueError(f"state_dtype={wanted!r}: it must be {' or '.join(known)}")
         self.wanted = {**dict.fromkeys(keys, "float32"), **chosen}
 
-    def of(self, key: str, size: int) -> str:
-        """The format of this array of a tensor of `size` elements."""
+    def check(self, label: str, kept: Format) -> None:
+        """Raise the error that names a parameter of this format whose state cannot be kept as it was asked for."""
+        for form in self.wanted.values():
+            if kept.arithmetic != "float32" and form != "float32":
+                raise TypeError(f"state_dtype={form!r}: it is for parameters that are computed in float32; {label} is "
+                                f"{kept.name}, and so is its state")
+
+    def of(self, key: str, size: int, kept: Format) -> str:
+        """The format of this array of a tensor of `size` elements, of this format."""
+        if kept.arithmetic != "float32":
+            return kept.arithmetic
         form = self.wanted[key]
         coded = FORMATS[form].block > 1
         return "float32" if coded and (size < SMALL or key in self.exact) else form
 
 
-def beside(narrow: bool, rounding: str, averaged: bool) -> dict[str, str]:
-    """The storage format of each of BESIDE that is kept; narrow: of a parameter that is not float32."""
-    have = {"compensation": "bfloat16" if narrow and rounding == "kahan" else "",
-            "master": "float32" if narrow and rounding == "master" else "",
-            "average": "float32" if averaged else ""}
+def beside(kept: Format, rounding: str, averaged: bool) -> dict[str, str]:
+    """The storage format of each of BESIDE that is kept of a parameter of this format."""
+    have = {"compensation": "bfloat16" if kept.narrow and rounding == "kahan" else "",
+            "master": kept.arithmetic if kept.narrow and rounding == "master" else "",
+            "average": kept.arithmetic if averaged else ""}
     return {key: form for key, form in have.items() if form}

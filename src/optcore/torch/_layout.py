@@ -78,7 +78,7 @@ class Layout(Tensors):
             for p in group["params"]:
                 # As torch: no state before the first gradient.
                 if grads[i] is not None or waiting and (state.get(p) or not rule.keys and id(p) in known):
-                    needs = rule.keys or kept.averaged or p.dtype != torch.float32
+                    needs = rule.keys or kept.averaged or _tensors.kept_as(p).narrow
                     if needs and p not in state:
                         made.append((state, p))
                     entry = state[p] if needs else state.get(p, {})
@@ -94,7 +94,7 @@ class Layout(Tensors):
         for k, i in enumerate(self.members):
             entry = state.get(self.params[i])
             counted = bool(entry) and kept.counted or any(
-                t is not None and t.dtype != torch.float32 for t in self.rows[k])
+                t is not None and t.dtype not in (torch.float32, torch.float64) for t in self.rows[k])
             if counted or family.carried:
                 self.carried.put(k, entry, groups[group_of[k]], counted)
         self.carried.begin(groups)
@@ -107,12 +107,13 @@ class Layout(Tensors):
         self.entries = entries(state, None if self.whole else self.params)
         self.coded = any(t is not None and t.dtype == torch.uint8 for row in self.rows for t in row)
         self.followed = [p for p in self.mine(self.params) if state.get(p, {}).keys() & FOLLOWING]
-        self.direct = not self.detours.pairs and all(type(p) in _tensors.PLAIN for p in self.params)
+        self.direct = not self.detours.pairs and all(
+            type(p) in _tensors.PLAIN and not p.is_complex() for p in self.params)
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float]) -> Row:
-        mine = _tensors.local(p)
-        forms = {key: self.kept.formats.of(key, p.numel()) for key in rule.keys}
-        forms |= beside(mine.dtype != torch.float32, self.kept.rounding, self.kept.averaged)
+        mine, format_of_p = _tensors.real(_tensors.local(p)), _tensors.kept_as(p)
+        forms = {key: self.kept.formats.of(key, p.numel(), format_of_p) for key in rule.keys}
+        forms |= beside(format_of_p, self.kept.rounding, self.kept.averaged)
         mine = self.detours.stepped(mine, any(FORMATS[form].block > 1 for form in forms.values()))
         self.parts.append(mine)
         for key in BESIDE:
@@ -131,9 +132,15 @@ class Layout(Tensors):
                 found[key] = _tensors.check_codes(key, part, mine, form)
                 continue
             dtype = getattr(torch, form)
-            _tensors.check_state(key, part, mine)
+            _tensors.check_state(key, part, p)
+            if p.is_complex():
+                if part.dtype != p.dtype:
+                    entry[key] = part = part.to(p.dtype)
+                part = _tensors.real(part)
             fitting = _tensors.placed_as(part, mine, dtype)
-            if fitting is not part and part is entry[key]:
+            if fitting is not part and p.is_complex():
+                entry[key] = torch.view_as_complex(fitting)
+            elif fitting is not part and part is entry[key]:
                 entry[key] = fitting
             elif fitting is not part:
                 raise TypeError(f"state {key!r} is a distributed tensor of {part.dtype} with strides "
@@ -186,6 +193,8 @@ class Layout(Tensors):
 
     def _still(self, p: Any, part: Tensor) -> bool:
         mine = _tensors.local(p)
+        if mine.is_complex() and mine.data_ptr() == part.data_ptr():
+            return _tensors.alike(_tensors.real(mine), part)
         return mine is part or mine.shape == part.shape and self.detours.has(mine)
 
     def mine(self, flat: list[Any]) -> list[Any]:

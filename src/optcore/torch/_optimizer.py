@@ -101,7 +101,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             for p in group["params"]:
                 for key in self.state.get(p, {}).keys() & self._formats.wanted.keys():
                     value = float(group.get(self.family.fill.get(key, ""), 0.0))
-                    self.state[p][key] = _tensors.state_of(p, value, self._formats.of(key, p.numel()))
+                    self.state[p][key] = _tensors.state_of(
+                        p, value, self._formats.of(key, p.numel(), _tensors.kept_as(p)))
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
@@ -128,7 +129,11 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             for k, p in enumerate(self.param_groups[-1]["params"]):
                 label = self._label(len(self.param_groups) - 1, k)
                 _tensors.check_parameter(label, p, self.rival, self.rounding)
-                forms = [self._formats.of(key, p.numel()) for key in self._formats.wanted]
+                kept = _tensors.kept_as(p)
+                self._formats.check(label, kept)
+                if p.is_complex() and any(form != "float32" for form in self._formats.wanted.values()):
+                    raise TypeError(f"state_dtype={self.state_dtype!r}: {label} is complex, for which it is not")
+                forms = [self._formats.of(key, p.numel(), kept) for key in self._formats.wanted]
                 if _tensors.sharded(p) and any(FORMATS[form].block > 1 for form in forms):
                     raise ValueError(f"{label} is sharded, and state_dtype=\"int8\" is not for shards: a checkpoint "
                                      "could not cut its blocks of 256 elements anew; \"bfloat16\" is")
@@ -287,7 +292,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                 _tensors.check_gradient(self._name_of, g, p, self.family, self.rival)
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
-                g = _tensors.placed_as(_tensors.local(g), layout.parts[k])
+                g = _tensors.placed_as(_tensors.real(_tensors.local(g)), layout.parts[k])
             flat.append(g)
         return flat
 
@@ -311,7 +316,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     def _refuse_nonfinite(self, tensors: Layout, grads: list[Any]) -> None:
         for p, g in zip(tensors.mine(tensors.params), grads, strict=True):
-            if g is not None and (bad := _tensors.nonfinite(_tensors.local(g))):
+            if g is not None and (bad := _tensors.nonfinite(_tensors.real(_tensors.local(g)))):
                 raise FloatingPointError(f"the gradient of {self._name_of(p)} is {bad}; nothing was changed")
         raise FloatingPointError("a gradient in another process, or grad_scale, is not finite; nothing was changed")
 

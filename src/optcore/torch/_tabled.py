@@ -14,6 +14,7 @@ import torch
 from optcore.formats import FORMATS
 from optcore.rules import RULES
 from optcore.rules.settings import explain
+from optcore.torch import _tensors
 from optcore.torch._optimizer import EXTRAS, FusedOptimizer
 
 
@@ -46,13 +47,15 @@ class LookaheadOptimizer(TabledOptimizer):
         self._take_over()
         for p, settings in ((q, group) for group in self.param_groups for q in group["params"]):
             if s := self.state.get(p):
-                v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach().float()
+                v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach()
+                exact = exact.float() if _tensors.kept_as(p).narrow else exact
                 if v.dtype == torch.uint8:
-                    codes = FORMATS[self._formats.of(rule.keys[0], p.numel())]
+                    codes = FORMATS[self._formats.of(rule.keys[0], p.numel(), _tensors.kept_as(p))]
                     v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
                 if "compensation" in s:
                     exact = exact + s["compensation"]
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
-                ahead[p] = mover.update(exact, v.float(), None, **dict(zip(mover.fields, scalars, strict=True)))[0]
+                settled = dict(zip(mover.fields, scalars, strict=True))
+                ahead[p] = mover.update(exact, v.to(exact.dtype), None, **settled)[0]
         with self._instead("lookahead", ahead):
             yield

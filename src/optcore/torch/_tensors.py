@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.formats import FORMATS, playing
+from optcore.formats import FORMATS, Format, playing
 from optcore.rules import Family
 from optcore.step import arrays as _arrays
 
@@ -28,6 +28,8 @@ def dtypes(*roles: str) -> tuple[torch.dtype, ...]:
 
 PARAMETER, GRADIENT = dtypes("parameter"), dtypes("gradient")
 UNDER_MASTER = dtypes("parameter", "copy")              # what may be a rounded copy of what is stepped
+REAL = {torch.complex64: torch.float32, torch.complex128: torch.float64}     # the two parts of a complex number
+COMPLEX = {real: both for both, real in REAL.items()}
 PLAIN = (Tensor, torch.nn.Parameter)                    # types that are their own memory
 
 
@@ -37,6 +39,17 @@ def local(t: Any) -> Any:
         return t
     mine = t.to_local()
     return mine.wait() if hasattr(mine, "wait") else mine
+
+
+def real(t: Tensor) -> Tensor:
+    """t; if it is complex its real and imaginary parts as a last dimension, which are stepped as torch.optim does: as
+    numbers of their own."""
+    return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
+
+
+def kept_as(p: Any) -> Format:
+    """The format of a parameter, of a complex one that of its parts."""
+    return FORMATS[str(REAL.get(p.dtype, p.dtype)).removeprefix("torch.")]
 
 
 def sharded(p: Any) -> bool:
@@ -121,7 +134,9 @@ def state_of(p: Any, value: float, form: str) -> Tensor:
     if FORMATS[form].block > 1:     # only the shape is asked of the array that stands for p
         stand_in = np.broadcast_to(np.float32(0), local(p).shape)
         return torch.from_numpy(_arrays.allocate(stand_in, value, form))
-    return torch.full_like(p, value, dtype=getattr(torch, form), requires_grad=False,
+    dtype = getattr(torch, form)
+    return torch.full_like(p, complex(value, value) if p.is_complex() else value,
+                           dtype=COMPLEX[dtype] if p.is_complex() else dtype, requires_grad=False,
                            memory_format=torch.preserve_format)
 
 
@@ -150,9 +165,9 @@ def check_parameter(label: str, p: Any, rival: str, rounding: str) -> None:
         raise ValueError(f"{label} is on {p.device}: optcore steps memory of the CPU; move it there{instead}")
     if p.layout != torch.strided:
         raise ValueError(f"{label} has layout {p.layout}, torch.strided is needed")
-    if p.is_complex():
-        raise TypeError(f"{label} is {p.dtype}: give the optimizer torch.view_as_real of it{instead}")
-    if p.dtype not in (UNDER_MASTER if rounding == "master" else PARAMETER):
+    if p.is_conj():
+        raise TypeError(f"{label} is a conjugated view, which is not written in place; resolve_conj() makes a tensor")
+    if REAL.get(p.dtype, p.dtype) not in (UNDER_MASTER if rounding == "master" else PARAMETER):
         known = " or ".join(map(str, PARAMETER))
         way = 'rounding="master" takes it, ' if p.dtype in UNDER_MASTER else ""
         raise TypeError(f"{label} is {p.dtype}, {known} is needed: {way}module.float() converts a module{instead}")
@@ -180,7 +195,8 @@ def check_apart(named: list[tuple[str, Tensor]]) -> None:
 
 def check_gradient(name_of: Callable[[Any], str], g: Any, p: Any, family: Family, rival: str) -> None:
     """Refuse a gradient that the kernels cannot read. name_of: what messages call the parameter, asked only for one."""
-    if g.layout == torch.strided and g.device.type == "cpu" and g.dtype in GRADIENT and g.shape == p.shape:
+    taken = REAL if p.is_complex() else GRADIENT
+    if g.layout == torch.strided and g.device.type == "cpu" and g.dtype in taken and g.shape == p.shape:
         return
     label = f"the gradient of {name_of(p)}"
     if g.layout != torch.strided:
@@ -188,6 +204,6 @@ def check_gradient(name_of: Callable[[Any], str], g: Any, p: Any, family: Family
         raise RuntimeError(f"{label}: {family.name} does not support sparse gradients here; use {instead}")
     if g.device.type != "cpu":
         raise ValueError(f"{label} is on {g.device}: optcore steps memory of the CPU")
-    if g.dtype not in GRADIENT:
-        raise TypeError(f"{label} is {g.dtype}, {' or '.join(map(str, GRADIENT))} is needed")
+    if g.dtype not in taken:
+        raise TypeError(f"{label} is {g.dtype}, {' or '.join(map(str, taken))} is needed")
     raise ValueError(f"{label} has shape {tuple(g.shape)}, its parameter has {tuple(p.shape)}")
