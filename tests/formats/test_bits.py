@@ -41,7 +41,8 @@ def cases(draw, rule, n, rng, kind, first, offsets=OFFSETS):
     if not wide and draw(st.booleans()):
         extras["copy"] = placed(np.zeros(n, draw(st.sampled_from([np.uint16, np.float16]))), draw(offsets))
     if draw(st.booleans()):
-        extras |= {"average": placed(stored(plain[-1], "float64" if wide else "float32"), draw(offsets)), "average_weight": draw(st.sampled_from([0.0, 0.1]))}
+        extras |= {"average": placed(stored(plain[-1], "float64" if wide else "float32"), draw(offsets)),
+                   "average_weight": draw(st.sampled_from([0.0, 0.1]))}
     return arrays, extras
 
 

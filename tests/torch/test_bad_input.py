@@ -13,7 +13,6 @@ from tests.support.torch_tensors import NAMES, give, pair, same_bits
 REFUSED = [
     (lambda: torch.ones(3, dtype=torch.float16), TypeError,
      "float16.*torch.float32 or torch.bfloat16 or torch.float64 is needed.*torch.optim.Adam"),
-    (lambda: torch.ones(3, dtype=torch.complex32), TypeError, "complex32.*torch.float32 or .*torch.optim.Adam"),
     (lambda: torch.ones(3, dtype=torch.complex64).conj(), TypeError, "conjugated.*resolve_conj"),
     (lambda: torch.ones(3, device="meta"), ValueError, "on meta.*CPU.*torch.optim.Adam"),
     (lambda: torch.ones(3).to_sparse(), ValueError, "layout"),
