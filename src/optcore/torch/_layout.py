@@ -132,7 +132,7 @@ class Layout(Tensors):
                 found[key] = _tensors.check_codes(key, part, mine, form)
                 continue
             dtype = getattr(torch, form)
-            _tensors.check_state(key, part, p)
+            _tensors.check_state(key, part, _tensors.local(p))
             if p.is_complex():
                 if part.dtype != p.dtype:
                     entry[key] = part = part.to(p.dtype)
