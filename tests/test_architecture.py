@@ -115,9 +115,12 @@ PARTS = {path.stem: path for path in (SOURCE / "kernels").glob("*.pxd") if path.
 
 def test_the_parts_of_the_kernels_do_not_run_in_a_circle():
     text = {name: path.read_text() for name, path in PARTS.items()}
-    # Where the rules are listed by name, at the end of their file, the registry above them is asked to take them.
-    text["rules"], registration = text["rules"].split("from optcore.kernels.registry cimport")
-    assert "cdef inline int enlist_rules" in registration
+    # Where the formulas have been included, the registry above them is asked to take the rules that they list.
+    for bits in ("", "64"):
+        text["rules" + bits], _ = text["rules" + bits].split(f"from optcore.kernels.registry{bits} cimport")
+        assert 'include "rules.pxi"' in text["rules" + bits]
+    formulas = (SOURCE / "kernels" / "rules.pxi").read_text()
+    assert re.findall(r"from optcore\.kernels\.(\w+) cimport", formulas) == ["table"] and "enlist_rules" in formulas
     arrows = {name: set(re.findall(r"from optcore\.kernels\.(\w+) cimport", t)) for name, t in text.items()}
     assert all(x in PARTS for some in arrows.values() for x in some)
     list(TopologicalSorter(arrows).static_order())

@@ -1,5 +1,5 @@
-"""float64 parameters, and any order of memory: the reference's bits for every rule, at every step of a class, over threads;
-scalars that are not rounded to float32; what does not go with them is refused."""
+"""float64 parameters, and any order of memory: the reference's bits for every rule, at every step of a class, over
+threads; scalars that are not rounded to float32; what does not go with them is refused."""
 from __future__ import annotations
 
 import numpy as np
