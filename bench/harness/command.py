@@ -20,3 +20,10 @@ def parsed(made: argparse.ArgumentParser) -> argparse.Namespace:
     if options.quick:
         options.rounds = min(options.rounds, 3)
     return options
+
+
+def use_threads(asked: int) -> None:
+    """Ours stays what a user has who never set it, who gets as many threads as are measured to pay, unless another number
+    is asked for."""
+    if asked != oc.get_num_threads():
+        oc.set_num_threads(asked)
