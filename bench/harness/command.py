@@ -23,7 +23,6 @@ def parsed(made: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def use_threads(asked: int) -> None:
-    """Ours stays what a user has who never set it, who gets as many threads as are measured to pay, unless another number
-    is asked for."""
+    """Sets ours only if another number is asked for: who never set it gets as many threads as are measured to pay."""
     if asked != oc.get_num_threads():
         oc.set_num_threads(asked)
