@@ -8,8 +8,8 @@ root=$(pwd)
 python=$(cd "$(dirname "${1:-.venv/bin/python}")" && pwd)/python
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m pip install -q --disable-pip-version-check --target "$work/tools" "cython>=3.1" "cmake>=3.21" ninja
-export PYTHONPATH="$work/tools" PATH="$work/tools/bin:$PATH"
+. tools/build_kernels.sh
+isa=$(uname -m | sed 's/x86_64/baseline/;t;s/.*/generic/')
 
 bits='
 import hashlib, numpy as np
@@ -26,10 +26,7 @@ for flags in "-ffast-math" "-Ofast -funsafe-math-optimizations -ffinite-math-onl
     echo 'int f(void) { return 0; }' >"$work/bare.c"
     ${CC:-cc} $flags -shared -fPIC "$work/bare.c" -o "$work/bare.so"
     echo "== $flags: $(nm "$work/bare.so" | grep -c set_fast_math || true) crtfastmath without our options"
-    CFLAGS=$flags LDFLAGS=$flags cmake -S . -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-        -DSKBUILD_PROJECT_VERSION=0 -DOPTCORE_ISAS="$(uname -m | sed 's/x86_64/baseline/;t;s/.*/generic/')" \
-        -DPython_EXECUTABLE="$python" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-    cmake --build "$work/build" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    build_kernels build "${CC:-cc}" "$flags"
     module=$(ls "$work"/build/_kernels_*.so)
     if nm "$module" | grep set_fast_math; then
         echo "crtfastmath was linked into $module" >&2
@@ -37,12 +34,7 @@ for flags in "-ffast-math" "-Ofast -funsafe-math-optimizations -ffinite-math-onl
     fi
     # The same bits as the installed build, of every rule: the compiler was not affected, either.
     want=$(cd "$work" && PYTHONPATH=$root "$python" -c "$bits")
-    rm -rf "$work/package"
-    mkdir "$work/package"
-    cp -r src/optcore "$work/package/"
-    rm -f "$work"/package/optcore/_kernels_*.so
-    cp "$module" "$work/package/optcore/"
-    got=$(cd "$work" && PYTHONPATH=$work/package:$root "$python" -c "$bits")
+    got=$(cd "$work" && PYTHONPATH=$work/build-package:$root "$python" -c "$bits")
     echo "installed: $want"
     echo "built:     $got"
     [ "${want%% *}" = "${got%% *}" ] && echo "$got" | grep -q "$work" || exit 1

@@ -24,21 +24,7 @@ if [ -n "$need_apt" ]; then
 fi
 work=$root/build/sanitize
 mkdir -p "$work"
-[ -d "$work/tools" ] || "$python" -m pip install -q --disable-pip-version-check --target "$work/tools" \
-    "cython>=3.1" "cmake>=3.21" ninja
-
-build() {       # name, compiler, flags
-    CFLAGS=$3 LDFLAGS=$3 CC=$2 PYTHONPATH=$work/tools PATH=$work/tools/bin:$PATH cmake -S . -B "$work/$1" -G Ninja \
-        -DCMAKE_BUILD_TYPE=Release -DSKBUILD_PROJECT_VERSION=0 -DOPTCORE_ISAS=$isa -DPython_EXECUTABLE="$python" \
-        >"$work/$1.log" 2>&1 || { cat "$work/$1.log"; exit 1; }
-    PYTHONPATH=$work/tools PATH=$work/tools/bin:$PATH cmake --build "$work/$1" >"$work/$1.log" 2>&1 \
-        || { cat "$work/$1.log"; exit 1; }
-    rm -rf "$work/$1-package"
-    mkdir "$work/$1-package"
-    cp -r src/optcore "$work/$1-package/"
-    rm -f "$work/$1-package"/optcore/_kernels_*.so
-    cp "$work/$1"/_kernels_*.so "$work/$1-package/optcore/"
-}
+. tools/build_kernels.sh
 
 report() {      # Sanitizers write a file for each process that had something to say.
     for file in "$work/$1-report".*; do
@@ -52,7 +38,7 @@ failed=0
 run="-m pytest -q -p no:cacheprovider"
 if [ "$which" != thread ]; then
     # frame-pointer: readable stacks. recover: every report of undefined behaviour is seen, not the first one alone.
-    build address gcc "-g1 -fno-omit-frame-pointer -fsanitize=address,undefined"
+    build_kernels address gcc "-g1 -fno-omit-frame-pointer -fsanitize=address,undefined"
     echo "== address and undefined behaviour: $(ls "$work"/address-package/optcore/_kernels_*.so)"
     rm -f "$work"/address-report.*
     # detect_leaks=0: the interpreter frees little at its end. Left out: what looks at the installed files of the package,
@@ -68,7 +54,7 @@ if [ "$which" != thread ]; then
     report address
 fi
 if [ "$which" != address ]; then
-    build thread clang "-g1 -fsanitize=thread"
+    build_kernels thread clang "-g1 -fsanitize=thread"
     echo "== threads: $(ls "$work"/thread-package/optcore/_kernels_*.so)"
     rm -f "$work"/thread-report.*
     # The runtime has to be there before the interpreter's own threads, and preloaded it crashes (LLVM 14); so the interpreter

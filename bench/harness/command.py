@@ -20,3 +20,9 @@ def parsed(made: argparse.ArgumentParser) -> argparse.Namespace:
     if options.quick:
         options.rounds = min(options.rounds, 3)
     return options
+
+
+def use_threads(asked: int) -> None:
+    """Sets ours only if another number is asked for: who never set it gets as many threads as are measured to pay."""
+    if asked != oc.get_num_threads():
+        oc.set_num_threads(asked)

@@ -16,7 +16,7 @@ import scipy.optimize
 import torch
 
 import optcore as oc
-from bench.harness.command import parsed, parser
+from bench.harness.command import parsed, parser, use_threads
 from bench.harness.spread import number
 from bench.harness.timing import Effort, interleaved
 from optcore.minimizers import vectors
@@ -118,7 +118,7 @@ def main():
     made = parser(__doc__, rounds=5)
     made.add_argument("--small", action="store_true", help="without n = 10 M")
     options = parsed(made)
-    oc.set_num_threads(options.threads)
+    use_threads(options.threads)
     torch.set_num_threads(options.threads)
     sizes = {"10 K": 10_000} if options.quick else {"1 M": 1_000_000} | ({} if options.small else {"10 M": 10_000_000})
     cases = [(f"L-BFGS {dtype}, n = {name}", contenders(n, dtype), 18, MEMORY + 2)

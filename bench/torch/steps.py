@@ -15,7 +15,7 @@ import torch
 
 import optcore as oc
 import optcore.torch as ot
-from bench.harness.command import parsed, parser
+from bench.harness.command import parsed, parser, use_threads
 from bench.harness.shapes import LISTS
 from bench.harness.timing import Effort, Turn, interleaved
 from optcore.rules import FAMILIES
@@ -58,8 +58,7 @@ def main():
     made.add_argument("--only", choices=LISTS, help="the rows of this list")
     options = parsed(made)
     torch.set_num_threads(options.threads)
-    if options.threads != oc.get_num_threads():
-        oc.set_num_threads(options.threads)
+    use_threads(options.threads)
     step, kernel = overhead(150, options.rounds)
     print(f"A step over 150 tensors: {step:.0f} us, of which the kernel {kernel:.1f} us.\n")
     print("| step | ours, us | default / ours | foreach / ours | fused / ours |\n|---|---:|---:|---:|---:|")

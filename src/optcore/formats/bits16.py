@@ -24,13 +24,6 @@ def nearest_bfloat16(values: Any) -> Any:
     return to_bfloat16(values, np.uint32(0x7FFF) + ((values.view(np.uint32) >> np.uint32(16)) & np.uint32(1)))
 
 
-def split_bfloat16(values: Any, noise: Any) -> tuple[Any, Any]:
-    """float32 values as two bfloat16: to nearest, and what that lacks (the compensation), rounded stochastically."""
-    stored = nearest_bfloat16(values)
-    lacking = values - from_bfloat16(stored)
-    return stored, to_bfloat16(np.where(np.isfinite(lacking), lacking, np.float32(0)), noise)
-
-
 def to_float16(values: Any) -> Any:
     """float32 values rounded to nearest, ties to even."""
     return values.astype(np.float16)
