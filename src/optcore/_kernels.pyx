@@ -49,7 +49,7 @@ fill_formats()
 
 def formats():
     """The storage formats: {name: (bytes of an element, elements of a block, roles an array of it may play)}. A block's
-    elements share an exponent, one byte more."""
+    elements share a unit, 4 bytes more."""
     cdef const Format* f = FORMATS
     cdef dict table = {}
     cdef dict roles = {"parameter": PARAMETER, "gradient": GRADIENT, "state": STATE, "compensation": COMPENSATION,
@@ -67,8 +67,8 @@ cdef list NAMES = list(KNOWN)
 
 
 def rules():
-    """The rules this module has: {name: (names of the scalars in order, number of state arrays, a bit for each of
-    these that is never negative)}."""
+    """The rules this module has: {name: (names of the scalars in order, number of state arrays, and two digits of 4 bits
+    for each of these: its code and which scalar decays it, as Traits in kernels/rules.pxd says)}."""
     return dict(KNOWN)
 
 
@@ -175,7 +175,8 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
     cdef bint in_loop = first.loop != AROUND
     cdef int k
     t.block = 1
-    t.nonnegative = r.nonnegative
+    t.codes = r.codes
+    t.decays = r.decays
     for k in range(r.slots):
         f = t.s_format[k]
         in_loop = in_loop and f == first

@@ -73,7 +73,6 @@ def $name($signature):
 
 
 def _runner(rule: Rule) -> Callable[..., None]:
-    signless = rule.nonnegative or (False,)                 # lookahead's `saved` has no name in torch
 
     def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
             clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
@@ -83,12 +82,13 @@ def _runner(rule: Rule) -> Callable[..., None]:
         wide, n = p.dtype == np.float64, p.size
         kind: Any = np.float64 if wide else np.float32
 
-        def read(a: Any, nonnegative: bool = False) -> Any:
+        def read(a: Any, code: int = 0) -> Any:
             if wide and a.dtype == np.float64:
                 return a
-            return FORMATS[form_of(a)].decode(a, n, nonnegative).reshape(p.shape)
+            return FORMATS[form_of(a)].decode(a, n, code).reshape(p.shape)
 
-        def write(a: Any, values: Any, slot: int, nonnegative: bool = False, rounded: str = "stochastic") -> None:
+        def write(a: Any, values: Any, slot: int, code: int = 0, decay: Any = 1.0,
+                  rounded: str = "stochastic") -> None:
             kept = None if wide else FORMATS[form_of(a)]
             flat = np.ascontiguousarray(values).reshape(-1)
             if kept is not None and rounded == "nearest":
@@ -96,17 +96,18 @@ def _runner(rule: Rule) -> Callable[..., None]:
             elif kept is not None and kept.quantize is not None:
                 bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits) if slot >= 0 else (
                     parameter_noise(seed, step, offset, n))
-                flat = kept.quantize(flat, bits, nonnegative)
+                flat = kept.quantize(flat, bits, code, kept.units(a), decay)
             target = a if kept is None else a.view(kept.dtype)
             target[...] = flat.reshape(a.shape)
 
         with np.errstate(all="ignore"):         # the kernels do not warn either
             start = read(p) if compensation is None else read(p) + read(compensation)
-            new, *new_state = new_values(rule, (start, read(g), *map(read, state, signless)),
+            new, *new_state = new_values(rule, (start, read(g), *map(read, state, rule.codes)),
                                          tuple(kind(x) for x in scalars),
                                          kind(np.inf if clip_value is None else clip_value))
-            for slot, (a, values, nonnegative) in enumerate(zip(state, new_state, signless, strict=False)):
-                write(a, values, slot, nonnegative)
+            for slot, (a, values) in enumerate(zip(state, new_state, strict=True)):
+                which = rule.decays[slot]
+                write(a, values, slot, rule.codes[slot], scalars[2 + which] if which else 1.0)
             if compensation is None:
                 write(p, new, -1, rounded=rounding)
             else:
