@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from optcore.formats.bits16 import from_bfloat16, nearest_bfloat16, to_bfloat16, to_float16
-from optcore.formats.block8 import BITS, BLOCK, UNIT, decode8, encode8, units
+from optcore.formats.block8 import BITS, BLOCK, UNIT, decode8, decode_0_1, encode8, units
 
 ROLES = ("parameter", "gradient", "state", "compensation", "copy", "average")
 
@@ -42,6 +42,7 @@ class Format:
     block: int = 1                          # elements that share a unit
     unit: int = 0                           # bytes of it
     units: Callable[[Any], Any] = lambda stored: None
+    older: Callable[[Any, int, int], Any] | None = None     # of what an earlier version saved the numbers, else None
     also: tuple[str, ...] = ()              # other dtypes of the same bits, by name
 
     @property
@@ -63,6 +64,11 @@ class Format:
         return shape if self.block == 1 else (
             self.padded(math.prod(shape)) // self.block * (self.block + self.unit),)
 
+    def renewed(self, stored: Any, n: int, code: int) -> Any:
+        """A loaded array of n numbers: what an earlier version saved is converted by value."""
+        values = None if self.older is None else self.older(stored, n, code)
+        return stored if values is None else self.store(values, code)
+
     def store(self, values: Any, code: int = 0) -> Any:
         """float32 numbers in this format, rounded to nearest."""
         if self.quantize is None or self.nearest is not None:
@@ -83,7 +89,8 @@ FORMATS: dict[str, Format] = {f.name: f for f in (
            lambda stored, n, code: from_bfloat16(stored).reshape(-1),
            lambda values, noise, *_: to_bfloat16(values, noise), 16, nearest_bfloat16, also=("bfloat16",)),
     Format("float16", np.float16, ("gradient", "copy"), _plain, nearest=to_float16),
-    Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK, unit=UNIT, units=units),
+    Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK, unit=UNIT, units=units,
+           older=decode_0_1),
     Format("float64", np.float64, ("gradient",), _plain),
 )}
 _BY_DTYPE = {name: f for f in FORMATS.values() for name in (np.dtype(f.dtype).name, *f.also)}

@@ -92,19 +92,17 @@ def encode8(values: Any, noise: Any, code: int, before: Any = None, decay: Any =
 _OLD_KEPT = 20
 
 
-def size_of_0_1(n: int) -> int:
-    """Bytes of an array of 0.1: an exponent of one byte a block."""
-    return blocks(n) * (BLOCK + 1)
-
-
-def decode_0_1(stored: Any, n: int, nonnegative: bool) -> Any:
-    """The n values of an array that 0.1 saved: 3 mantissa bits, and units that are powers of 2."""
+def decode_0_1(stored: Any, n: int, code: int) -> Any:
+    """The n values of an array that 0.1 saved: 3 mantissa bits, and for each block an exponent of one byte. None if it
+    is not one: today's are longer."""
     count = blocks(n)
+    if stored.shape != (count * (BLOCK + 1),):
+        return None
     x = _bytes(stored, count)
     unit = (stored[count * BLOCK:].astype(np.uint32) << np.uint32(23)).view(np.float32)[:, None]
-    size = x if nonnegative else x & np.uint32(0x7F)
+    size = x if code else x & np.uint32(0x7F)
     with np.errstate(invalid="ignore"):             # 0 times infinity, the unit of a broken block
         values = (((size << np.uint32(_OLD_KEPT)) | np.uint32(0x40000000)).view(np.float32) - np.float32(2)) * unit
-    if not nonnegative:
+    if not code:
         values = (values.view(np.uint32) | ((x & np.uint32(0x80)) << np.uint32(24))).view(np.float32)
     return values.reshape(-1)[:n]

@@ -39,7 +39,7 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     c.p = <float*> t.p + lo
     c.g = <const char*> t.g + lo * t.g_format.bytes
     if t.g_format.decode != NULL:
-        t.g_format.decode(c.g, NULL, scratch[0], n, False)
+        t.g_format.decode(c.g, NULL, scratch[0], n, 0)
         c.g = scratch[0]
     if t.p_format.decode != NULL:
         read_parameters(t, lo, scratch[1], n)

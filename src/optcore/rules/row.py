@@ -222,6 +222,11 @@ class Family:
         return {key: None for choice in self.means for key in choice.rule.keys}
 
     @cached_property
+    def codes(self) -> Mapping[str, int]:
+        """State key -> the kind of its 8-bit codes."""
+        return {s.key: s.code for choice in self.means for s in choice.rule.state if s.key}
+
+    @cached_property
     def fill(self) -> Mapping[str, str]:
         """State key -> the setting with its first value, where that is not 0."""
         return {s.key: s.start.name for choice in self.means for s in choice.rule.state if s.start}

@@ -199,7 +199,7 @@ def allocate(p: Array, value: float, form: str) -> Array:
     a: Array = raw[first:first + size].view(kept.dtype).reshape(shape)
     if value:
         # To nearest: this is stored once, and has nothing to follow. What starts at a value is never negative.
-        a[...] = kept.store(np.full(p.size, value, np.float32), nonnegative=True).reshape(shape)
+        a[...] = kept.store(np.full(p.size, value, np.float32), code=1).reshape(shape)
     return a
 
 
@@ -207,7 +207,7 @@ def state_array(p: Any, dtype: str = "float32") -> Array:
     """An array of zeros that holds the state of a rule for parameters p, before its first step.
 
     dtype: "float32", "bfloat16" (as its bits, uint16), both of the shape of p, or "int8": 8-bit codes in an array of
-    uint8 with one dimension, 257 bytes for every 256 elements begun.
+    uint8 with one dimension, 260 bytes for every 256 elements begun.
     Raises TypeError or ValueError for another dtype, or for a p that cannot be updated in place.
 
     >>> import numpy as np, optcore as oc

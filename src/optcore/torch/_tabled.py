@@ -49,7 +49,7 @@ class LookaheadOptimizer(TabledOptimizer):
                 v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach().float()
                 if v.dtype == torch.uint8:
                     codes = FORMATS[self._formats.of(rule.keys[0], p.numel())]
-                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
+                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), 0)).view(p.shape)
                 if "compensation" in s:
                     exact = exact + s["compensation"]
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
