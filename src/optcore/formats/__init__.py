@@ -25,11 +25,11 @@ ROLES = ("parameter", "gradient", "state", "compensation", "copy", "average")
 class Format:
     """One storage format.
 
-    decode(stored, n, code) gives n float32 numbers; quantize(values, noise, code, before, decay) stores float32 numbers,
-    rounded stochastically by `noise_bits` random bits an element (none: the format keeps float32 as it is, or is never
-    written by a step); nearest(values) rounds to nearest. Formats in blocks alone look at the rest. code: what numbers
-    they are, see State in rules/row.py; before: units(stored) of what is written over; decay: what the numbers were
-    multiplied by since.
+    decode(stored, n, code) gives n float32 numbers; quantize(values, noise, code, before, decay) stores float32
+    numbers, rounded stochastically by `noise_bits` random bits an element (none: the format keeps float32 as it is, or
+    is never written by a step); nearest(values) rounds to nearest. Formats in blocks alone look at the rest. code: what
+    numbers they are, see State in rules/row.py; before: units(stored) of what is written over; decay: what the numbers
+    were multiplied by since.
     """
 
     name: str

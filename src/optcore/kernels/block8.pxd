@@ -45,7 +45,7 @@ cdef enum:
     BROKEN = 255 << 23      # bits of an infinity
     ROOM = 0x600000         # three quarters of a power of 2 by which the largest may outgrow its usual place
 
-cdef enum Code:             # in Traits of rules.pxd the first three, as bits
+cdef enum Code:             # see Traits in rules.pxd
     SIGNED = 0
     SQUARE = 1
     SIZE = 2

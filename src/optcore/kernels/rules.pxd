@@ -183,8 +183,8 @@ ctypedef fused rule_t:
 
 cdef struct Traits:
     int slots               # state arrays
-    int codes               # a digit for each, 0x00F is a, 0x0F0 b, 0xF00 c: its Code in block8.pxd. 0 has a sign, 1 is a
-                            # square or a mean of squares, 2 as large as gradients; these are never below 0
+    int codes               # a digit for each, 0x00F is a, 0x0F0 b, 0xF00 c: its Code in block8.pxd. 0 has a sign, 1
+                            # is a square or a mean of squares, 2 as large as gradients; these are never below 0
     int decays              # likewise: which of the struct's scalars, from 1 on, it is multiplied by at each step; or 0
 
 

@@ -214,7 +214,7 @@ def state_array(p: Any, dtype: str = "float32") -> Array:
     >>> p, g = np.ones(1000, np.float32), np.ones(1000, np.float32)
     >>> m, v = oc.state_array(p, "int8"), oc.state_array(p, "int8")
     >>> m.nbytes
-    1028
+    1040
     >>> oc.functional.adam(p, g, m, v, step=1)
     """
     if dtype not in STATE:
