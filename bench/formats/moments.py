@@ -54,7 +54,7 @@ class Torchs:
     def step(self, g, t):
         self.p.grad = torch.from_numpy(g).to(self.p.dtype)
         self.opt.step()
-        held = [x for x in self.opt.state[self.p].values() if isinstance(x, torch.Tensor) and x.numel() not in (1, 256)]
+        held = [x for key, x in self.opt.state[self.p].items() if key != "step" and not key.startswith("qmap")]
         self.bytes = sum(x.numel() * x.element_size() for x in held) / self.p.numel()
 
     def moments(self):
