@@ -27,7 +27,7 @@ FORMATS = {  # name: parameter, gradient, state, copy
     "8-bit state": ("float32", "float32", "int8", None),
     "bfloat16 parameter (stochastic rounding), 8-bit state": ("bfloat16", "float32", "int8", None),
 }
-WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 257 / 256, None: 0}  # 8-bit blocks have a scale
+WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 260 / 256, None: 0}  # 8-bit blocks have a scale
 
 
 def bytes_moved(p, g, state, copy):

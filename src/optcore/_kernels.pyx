@@ -51,7 +51,7 @@ fill_formats()
 
 def formats():
     """The storage formats: {name: (bytes of an element, elements of a block, roles an array of it may play)}. A block's
-    elements share an exponent, one byte more."""
+    elements share a unit, 4 bytes more."""
     cdef const Format* f = FORMATS
     cdef dict table = {}
     cdef dict roles = {"parameter": PARAMETER, "gradient": GRADIENT, "state": STATE, "compensation": COMPENSATION,
@@ -70,8 +70,8 @@ cdef list NAMES = list(KNOWN)
 
 
 def rules():
-    """The rules this module has: {name: (names of the scalars in order, number of state arrays, a bit for each of
-    these that is never negative)}."""
+    """The rules this module has: {name: (names of the scalars in order, number of state arrays, and two digits of 4 bits
+    for each of these: its code and which scalar decays it, as Traits in kernels/rules.pxi says)}."""
     return dict(KNOWN)
 
 
@@ -192,7 +192,8 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
         t.plain = t.g_format.loop == LOOP_FLOAT64
         t.each = r.spans[<int> LOOP_FLOAT64]
         return
-    t.nonnegative = r.nonnegative
+    t.codes = r.codes
+    t.decays = r.decays
     for k in range(r.slots):
         f = t.s_format[k]
         in_loop = in_loop and f == first

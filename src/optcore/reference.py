@@ -75,7 +75,6 @@ def $name($signature):
 
 
 def _runner(rule: Rule) -> Callable[..., None]:
-    signless = rule.nonnegative or (False,)                 # lookahead's `saved` has no name in torch
 
     def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
             clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
@@ -87,10 +86,11 @@ def _runner(rule: Rule) -> Callable[..., None]:
         n, arithmetic = p.size, FORMATS[form_of(p)].arithmetic
         kind: Any = FORMATS[arithmetic].dtype
 
-        def read(a: Any, nonnegative: bool = False) -> Any:
-            return numbers(a, n, nonnegative, arithmetic).reshape(p.shape)
+        def read(a: Any, code: int = 0) -> Any:
+            return numbers(a, n, code, arithmetic).reshape(p.shape)
 
-        def write(a: Any, values: Any, slot: int, nonnegative: bool = False, rounded: str = "stochastic") -> None:
+        def write(a: Any, values: Any, slot: int, code: int = 0, decay: Any = 1.0,
+                  rounded: str = "stochastic") -> None:
             kept = FORMATS[form_of(a)]
             flat = np.ascontiguousarray(values).reshape(-1)
             if rounded == "nearest":
@@ -98,16 +98,17 @@ def _runner(rule: Rule) -> Callable[..., None]:
             elif kept.quantize is not None:
                 bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits) if slot >= 0 else (
                     parameter_noise(seed, step, offset, n))
-                flat = kept.quantize(flat, bits, nonnegative)
+                flat = kept.quantize(flat, bits, code, kept.units(a), decay)
             a.view(kept.dtype)[...] = flat.reshape(a.shape)
 
         with np.errstate(all="ignore"):         # the kernels do not warn either
             start = read(p) if compensation is None else read(p) + read(compensation)
-            new, *new_state = new_values(rule, (start, read(g), *map(read, state, signless)),
+            new, *new_state = new_values(rule, (start, read(g), *map(read, state, rule.codes)),
                                          tuple(kind(x) for x in scalars),
                                          kind(np.inf if clip_value is None else clip_value))
-            for slot, (a, values, nonnegative) in enumerate(zip(state, new_state, signless, strict=False)):
-                write(a, values, slot, nonnegative)
+            for slot, (a, values) in enumerate(zip(state, new_state, strict=True)):
+                which = rule.decays[slot]
+                write(a, values, slot, rule.codes[slot], scalars[2 + which] if which else 1.0)
             if compensation is None:
                 write(p, new, -1, rounded=rounding)
             else:

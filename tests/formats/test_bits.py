@@ -31,9 +31,9 @@ def cases(draw, rule, n, rng, kind, first, offsets=OFFSETS):
     wide = forms[0] == "float64"
     states = ["float64"] if wide else [f for f in _arrays.STATE if f != "float64" and (f != "int8" or not first % 256)]
     forms += [draw(st.sampled_from(states)) for _ in plain[2:]]
-    signless = [False, False, *(rule.nonnegative or [False])]
+    codes = [0, 0, *rule.codes]
     with np.errstate(all="ignore"):
-        arrays = [placed(stored(a, f, z), draw(offsets)) for a, f, z in zip(plain, forms, signless, strict=False)]
+        arrays = [placed(stored(a, f, code), draw(offsets)) for a, f, code in zip(plain, forms, codes, strict=True)]
     extras = {"rounding": draw(st.sampled_from(["stochastic", "nearest"])),
               "clip_value": draw(st.sampled_from([None, None, 0.0, 0.3]))}
     if forms[0] == "bfloat16" and draw(st.booleans()):
@@ -155,8 +155,7 @@ def test_rounding_keeps_what_is_exact_and_goes_only_to_neighbours(seed, step, sl
 def test_moments_follow_a_change_of_scale(factor, form):
     """10 000 steps, the gradients' scale changes tenfold in the middle: the means of m and v stay within 1 % of
     float32's. Rounded to nearest v does not move at all, since a step changes it by less than half a unit. An 8-bit v
-    that falls a hundredfold is off by about its own half, each element for itself: 0.5 / sqrt(n) of the mean, and of
-    1 % that is a fourth."""
+    is off by about a sixth, each element for itself: 0.16 / sqrt(n) of the mean, and of 1 % that is a tenth."""
     n, steps, rng = 1 << 15, 10_000, np.random.default_rng(0)
     base = [(1 + rng.standard_normal(n)).astype(np.float32) for _ in range(16)]
     exact = [np.zeros(n, np.float32) for _ in range(3)]
@@ -166,13 +165,13 @@ def test_moments_follow_a_change_of_scale(factor, form):
         oc.functional.adam(exact[0], g, *exact[1:], step=t)
         oc.functional.adam(narrow[0], g, *narrow[1:], step=t)
         if t % 1000 == 0:
-            for stored_as, want, nonnegative in ((narrow[1], exact[1], False), (narrow[2], exact[2], True)):
-                got = block8.decode8(stored_as, n, nonnegative) if form == "int8" else reference.decode(stored_as)
-                assert abs(got.mean(dtype=np.float64) / want.mean(dtype=np.float64) - 1) < 0.01, (t, nonnegative)
-    # The mean of 1 / sqrt(v) is above that of v's mean by 3/8 of v's relative variance: up to 0.5^2 in 8 bits, 0.12^2
+            for stored_as, want, code in ((narrow[1], exact[1], 0), (narrow[2], exact[2], 1)):
+                got = block8.decode8(stored_as, n, code) if form == "int8" else reference.decode(stored_as)
+                assert abs(got.mean(dtype=np.float64) / want.mean(dtype=np.float64) - 1) < 0.01, (t, code)
+    # The mean of 1 / sqrt(v) is above that of v's mean by 3/8 of v's relative variance: 0.16^2 in 8 bits, up to 0.12^2
     # in bfloat16, while v falls; so much longer is the way. An element's own wandering is left to the mean.
     longer = narrow[0].mean(dtype=np.float64) / exact[0].mean(dtype=np.float64) - 1
-    assert -0.005 < longer < (0.1 if form == "int8" else 0.0075)
+    assert -0.005 < longer < (0.02 if form == "int8" else 0.0075)
 
 
 def test_rounding_to_nearest_would_not_follow():

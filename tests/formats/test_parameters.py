@@ -347,7 +347,7 @@ def test_lookahead_restores_every_format_to_the_bit(form, rounding, state):
                 start = was["master"] if "master" in was else widened(before[0][i])
                 start = start + widened(was["compensation"]) if "compensation" in was else start
                 narrow = v.dtype == np.uint8
-                v = block8.decode8(v, p.size, False).reshape(p.shape) if narrow else widened(v)
+                v = block8.decode8(v, p.size, 0).reshape(p.shape) if narrow else widened(v)
                 ahead = np.asarray(start + np.float32(0.7) * v)
                 assert_same_bits(p, ahead.astype(KINDS[form]).view(p.dtype))
         compare((mine, opt.state_dict()), before)

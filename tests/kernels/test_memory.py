@@ -119,7 +119,7 @@ AROUND_BLOCKS = (0, 1, 3, 7, 8, 9, 16, 17, 31, 33, 65, 255, 256, 257, 511, 513, 
 def laid(arena, form, n, end):
     """n elements of a format (or their blocks) at the first or the last bytes of an arena that is filled."""
     arena[:] = FILL
-    size = -(-n // 256) * 257 if form == "int8" else n * HALF[form].nbytes
+    size = -(-n // 256) * 260 if form == "int8" else n * HALF[form].nbytes
     first = arena.size - size if end else 0
     first -= first % (4 if form == "int8" else 1)                   # codes lie at words
     a = arena[first:first + size].view(HALF[form].dtype)

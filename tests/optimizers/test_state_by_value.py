@@ -20,7 +20,7 @@ FORMS = ["float32", "bfloat16", "int8"]
 def values(opt, key, i=0):
     layout = opt._layout
     a = layout.state[i][key]
-    return FORMATS[form_of(a)].decode(a, layout.params[i].size, key in layout.nonnegative)
+    return FORMATS[form_of(a)].decode(a, layout.params[i].size, layout.codes[key])
 
 
 @settings(max_examples=40)
@@ -28,8 +28,8 @@ def values(opt, key, i=0):
        seed=st.integers(0, 1000))
 def test_state_of_any_format_is_converted_by_value(name, given_form, kept_form, seed):
     """To nearest: within half a unit in the last place of the coarser of both formats. bfloat16 has 8 bits of
-    significand. Codes have 4, evenly spaced below the smallest power of two of the block: 2^-17 (signed) or 2^-33 of
-    its largest is a unit there; and no unsigned code is below a quarter of that unit."""
+    significand. Codes have 5, evenly spaced where they are small: by an eighth of a unit, of which a block's largest
+    has 2^7 at least; and no unsigned code is below the first of them."""
     rng = np.random.default_rng(seed)
     p, q = (np.ones(5000, F) for _ in range(2))
     a, b = (getattr(oc, name)([x], state_dtype=form) for x, form in ((p, given_form), (q, kept_form)))
@@ -43,8 +43,8 @@ def test_state_of_any_format_is_converted_by_value(name, given_form, kept_form, 
         if form_of(a._layout.state[0][key]) == kept.name:
             np.testing.assert_array_equal(x, y)
             continue
-        bits = {"float32": 24, "bfloat16": 8, "int8": 4}[kept.name]
-        least = np.abs(x).max() * 2.0 ** -15 if kept.name == "int8" else 2.0 ** -133
+        bits = {"float32": 24, "bfloat16": 8, "int8": 5}[kept.name]
+        least = np.abs(x).max() * 2.0 ** -10 if kept.name == "int8" else 2.0 ** -133
         assert (np.abs(y - x) <= 2.0 ** -bits * np.abs(x) + least).all()
 
 

@@ -49,7 +49,7 @@ def test_a_name_stands_in_one_file_and_a_key_means_one_thing():
     for what in ("RULES", "FAMILIES"):
         names = Counter(row.name for file in rules._FILES for row in getattr(file, what))
         assert set(names.values()) == {1} and names.keys() == getattr(rules, what).keys()
-    meant = {(s.key, s.nonnegative, s.sensitive) for rule in RULES.values() for s in rule.state if s.key}
+    meant = {(s.key, s.code, s.sensitive) for rule in RULES.values() for s in rule.state if s.key}
     assert set(Counter(key for key, *_ in meant).values()) == {1}
     structs = {(rule.kernel, rule.update) for rule in RULES.values()}
     assert len(structs) == len(rules.FORMULAS)

@@ -17,13 +17,14 @@ def test_kernels_table_and_reference_have_the_same_rules(isa):
     in_kernels = _dispatch.load(isa).rules()
     assert set(in_kernels) == {r.kernel for r in RULES.values()}
     for rule in RULES.values():
-        names, slots, nonnegative = in_kernels[rule.kernel]
+        names, slots, codes, decays = in_kernels[rule.kernel]
         assert names == rule.fields
         defaults = [s.default for s in rule.all_settings]
         assert len(rule.scalars(1, *defaults)) == 3 + len(names)
         assert len(rule.arrays) == 2 + slots
         assert len(rule.keys) == (slots if rule.decay else 0)
-        assert nonnegative == sum(bit << k for k, bit in enumerate(rule.nonnegative))
+        assert codes == sum(code << 4 * k for k, code in enumerate(rule.codes))
+        assert decays == sum(which << 4 * k for k, which in enumerate(rule.decays))
 
 
 def test_functions_and_their_signatures_follow_the_table():

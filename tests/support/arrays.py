@@ -63,10 +63,10 @@ def backwards(a):
     return np.ascontiguousarray(a[::-1])[::-1]
 
 
-def stored(a, form, nonnegative=False):
+def stored(a, form, code=0):
     """A float32 array in a storage format (bfloat16 cut off, not rounded: which value it is does not matter)."""
     if form == "bfloat16":
         return (a.view(np.uint32) >> 16).astype(np.uint16)
     if form == "int8":
-        return block8.encode8(a, np.zeros(block8.blocks(a.size) * 256, np.uint32), nonnegative)
+        return block8.encode8(a, np.zeros(block8.blocks(a.size) * 256, np.uint32), code)
     return a.astype(form)

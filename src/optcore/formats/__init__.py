@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from optcore.formats.bits16 import from_bfloat16, nearest_bfloat16, to_bfloat16, to_float16
-from optcore.formats.block8 import BITS, BLOCK, decode8, encode8
+from optcore.formats.block8 import BITS, BLOCK, UNIT, decode8, decode_0_1, encode8, units
 
 ROLES = ("parameter", "gradient", "state", "compensation", "copy", "average")
 
@@ -26,19 +26,24 @@ ROLES = ("parameter", "gradient", "state", "compensation", "copy", "average")
 class Format:
     """One storage format.
 
-    decode(stored, n, nonnegative) gives n float32 numbers; quantize(values, noise, nonnegative) stores float32 numbers,
-    rounded stochastically by `noise_bits` random bits an element (none: the format keeps float32 as it is, or is never
-    written by a step); nearest(values) rounds to nearest. nonnegative: the numbers are never below 0, and have no sign.
+    decode(stored, n, code) gives n float32 numbers; quantize(values, noise, code, before, decay) stores float32
+    numbers, rounded stochastically by `noise_bits` random bits an element (none: the format keeps float32 as it is, or
+    is never written by a step); nearest(values) rounds to nearest. Formats in blocks alone look at the rest. code: what
+    numbers they are, see State in rules/row.py; before: units(stored) of what is written over; decay: what the numbers
+    were multiplied by since.
     """
 
     name: str
     dtype: Any                              # NumPy's, of an array of it
     roles: tuple[str, ...]
-    decode: Callable[[Any, int, bool], Any]
-    quantize: Callable[[Any, Any, bool], Any] | None = None
+    decode: Callable[[Any, int, int], Any]
+    quantize: Callable[[Any, Any, int, Any, float], Any] | None = None
     noise_bits: int = 0
     nearest: Callable[[Any], Any] | None = None
-    block: int = 1                          # elements that share an exponent, which takes one more element's bytes
+    block: int = 1                          # elements that share a unit
+    unit: int = 0                           # bytes of it
+    units: Callable[[Any], Any] = lambda stored: None
+    older: Callable[[Any, int, int], Any] | None = None     # of what an earlier version saved the numbers, else None
     also: tuple[str, ...] = ()              # other dtypes of the same bits, by name
     arithmetic: str = "float32"             # the format that parameters of it are computed in, and their state
 
@@ -49,7 +54,7 @@ class Format:
 
     @cached_property
     def bytes(self) -> int:
-        """Of an element, exponents not counted."""
+        """Of an element, units not counted."""
         return int(np.dtype(self.dtype).itemsize)
 
     @cached_property
@@ -63,17 +68,23 @@ class Format:
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of an array of this format that holds `shape` elements."""
-        return shape if self.block == 1 else (self.padded(math.prod(shape)) // self.block * (self.block + 1),)
+        return shape if self.block == 1 else (
+            self.padded(math.prod(shape)) // self.block * (self.block + self.unit),)
 
-    def store(self, values: Any, nonnegative: bool = False) -> Any:
+    def renewed(self, stored: Any, n: int, code: int) -> Any:
+        """A loaded array of n numbers: what an earlier version saved is converted by value."""
+        values = None if self.older is None else self.older(stored, n, code)
+        return stored if values is None else self.store(values, code)
+
+    def store(self, values: Any, code: int = 0) -> Any:
         """float32 numbers in this format, rounded to nearest."""
         if self.quantize is None or self.nearest is not None:
             return values if self.nearest is None else self.nearest(values)
         half = np.full(self.padded(values.size), 1 << self.noise_bits - 1, np.uint32)
-        return self.quantize(values, half, nonnegative)
+        return self.quantize(values, half, code, None, 1.0)
 
 
-def _plain(stored: Any, n: int, nonnegative: bool) -> Any:
+def _plain(stored: Any, n: int, code: int) -> Any:
     """Each number by NumPy's own conversion, which rounds once, to nearest."""
     with np.errstate(over="ignore"):            # beyond float32's range it is an infinity, as in the kernels
         return stored.reshape(-1).astype(np.float32, copy=False)
@@ -82,10 +93,11 @@ def _plain(stored: Any, n: int, nonnegative: bool) -> Any:
 FORMATS: dict[str, Format] = {f.name: f for f in (
     Format("float32", np.float32, ("parameter", "gradient", "state", "average"), _plain),
     Format("bfloat16", np.uint16, ("parameter", "gradient", "state", "compensation", "copy"),
-           lambda stored, n, nonnegative: from_bfloat16(stored).reshape(-1),
-           lambda values, noise, nonnegative: to_bfloat16(values, noise), 16, nearest_bfloat16, also=("bfloat16",)),
+           lambda stored, n, code: from_bfloat16(stored).reshape(-1),
+           lambda values, noise, *_: to_bfloat16(values, noise), 16, nearest_bfloat16, also=("bfloat16",)),
     Format("float16", np.float16, ("gradient", "copy"), _plain, nearest=to_float16),
-    Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK),
+    Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK, unit=UNIT, units=units,
+           older=decode_0_1),
     Format("float64", np.float64, ("parameter", "gradient", "state", "average"), _plain, arithmetic="float64"),
 )}
 _BY_DTYPE = {name: f for f in FORMATS.values() for name in (np.dtype(f.dtype).name, *f.also)}
@@ -112,14 +124,14 @@ def form_of(a: Any) -> str:
     return found.name
 
 
-def numbers(a: Any, n: int, nonnegative: bool = False, arithmetic: str = "float32") -> Any:
+def numbers(a: Any, n: int, code: int = 0, arithmetic: str = "float32") -> Any:
     """The n numbers of an array, flat, in float32 or float64. To float64 every format is exact."""
     kept = FORMATS[form_of(a)]
     if kept.name == arithmetic:
         return a.reshape(-1)
-    return kept.decode(a, n, nonnegative).astype(FORMATS[arithmetic].dtype, copy=False)
+    return kept.decode(a, n, code).astype(FORMATS[arithmetic].dtype, copy=False)
 
 
 def decode(a: Any, arithmetic: str = "float32") -> Any:
     """The numbers of an array of a format without blocks, in its shape."""
-    return numbers(a, a.size, False, arithmetic).reshape(a.shape)
+    return numbers(a, a.size, 0, arithmetic).reshape(a.shape)

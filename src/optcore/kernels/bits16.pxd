@@ -50,16 +50,16 @@ cdef inline uint16_t to_float16(float value) noexcept nogil:
     return <uint16_t> (y | ((x >> 16) & 0x8000))
 
 
-cdef inline void decode_bfloat16(const void* stored, const uint8_t* exponents, float* to, Py_ssize_t n,
-                                 bint nonnegative) noexcept nogil:
+cdef inline void decode_bfloat16(const void* stored, const uint8_t* units, float* to, Py_ssize_t n,
+                                 int code) noexcept nogil:
     cdef const uint16_t* x = <const uint16_t*> stored
     cdef Py_ssize_t i
     for i in range(n):
         to[i] = from_bfloat16(x[i])
 
 
-cdef inline void decode_float16(const void* stored, const uint8_t* exponents, float* to, Py_ssize_t n,
-                                bint nonnegative) noexcept nogil:
+cdef inline void decode_float16(const void* stored, const uint8_t* units, float* to, Py_ssize_t n,
+                                int code) noexcept nogil:
     cdef const uint16_t* x = <const uint16_t*> stored
     cdef Py_ssize_t i
     cdef uint32_t h, bits
@@ -71,8 +71,8 @@ cdef inline void decode_float16(const void* stored, const uint8_t* exponents, fl
         to[i] = as_float(bits | (h & 0x8000) << 16)
 
 
-cdef inline void encode_bfloat16(const float* values, void* stored, uint8_t* exponents, Py_ssize_t n, Noise noise,
-                                 int slot, uint64_t offset, bint nonnegative) noexcept nogil:
+cdef inline void encode_bfloat16(const float* values, void* stored, uint8_t* units, Py_ssize_t n, Noise noise,
+                                 int slot, uint64_t offset, int code, float decay) noexcept nogil:
     cdef uint16_t* x = <uint16_t*> stored
     cdef uint32_t h = noise_at(noise, offset)
     cdef Py_ssize_t i

@@ -1,27 +1,37 @@
 # cython: cdivision=True
-# State quantized to 8 bits: blocks of 256 elements, each with an exponent of its own.
+# State quantized to 8 bits: blocks of 256 elements, each with a unit of its own.
 #
-# Owns the codes and how a block is stored; never when (loops.pxd, engine.pxd), nor the noise (rounding.pxd).
+# Owns the codes, how a block is stored and how its unit moves; never when (loops8.pxd, engine.pxd), nor the noise
+# (rounding.pxd).
 #
-# A value is (T - 2) * 2^(e - 127): e is the block's exponent, one byte; T is a float of 3 mantissa bits from 2 on,
-# and a code is where it stands in the row of these floats. So codes begin evenly spaced and go over into a floating
-# point with 3 bits, and 0 needs no case of its own.
-#   signed     1 bit of sign, 7 of T: from 2 to 2^17, the values from 2^-2 to 2^17 of the unit 2^(e - 127)
-#   unsigned   8 bits of T: from 2 to 2^33, for means of squares, which span twice as many powers of 2
-# An array holds the codes of all blocks, 256 bytes each, and then their exponents. A block is stored as 64 words of
-# 32 bits; byte q of word j is element 64 q + j, so that all arithmetic is on whole vectors of words.
+# A value is (T - 2) * unit: T is a float of few mantissa bits from 2 on, and a code is where it stands in the row of
+# these floats. So codes begin evenly spaced and go over into a floating point, and 0 needs no case of its own.
+#   SIGNED    1 bit of sign, 7 of T with 4 mantissa bits: from 2 to 2^9, the values from 2^-3 to 2^9 units, which are
+#             powers of 2
+#   SQUARE    8 bits of T with 4 mantissa bits: from 2 to 2^17; for means of squares, which span twice the powers of 2
+#   SIZE      8 bits of T with 5 mantissa bits: from 2 to 2^9; for what is as large as gradients, but has no sign
+# An array holds the codes of all blocks, 256 bytes each, and then their units, a float32 each. A block is stored as 64
+# words of 32 bits; byte q of word j is element 64 q + j, so that all arithmetic is on whole vectors of words.
 #
 # Design:
-#   a) The exponent is chosen anew at each step by the largest new value, so a block must be computed before it can
-#      be stored: it stays in the first cache meanwhile. Power-of-2 units cost no rounding.
-#   b) Codes are rounded stochastically, see rounding.pxd.
-#   c) An unsigned value is stored as no less than the smallest code above 0: where v became 0 and m did not, the
+#   a) The unit decays: at each step it is first multiplied by what the rule multiplies the state by (1 where it has no
+#      such number). A value that only decays keeps its code exactly, so what is rounded is what is added, and the noise
+#      of rounding is that of the additions alone. Where the largest value of the block leaves the range that the codes
+#      have for it, the unit moves by a power of 2, chosen by the block's new values: a block is computed before it is
+#      stored, and stays in the first cache meanwhile.
+#   b) The unit is part of the array, so a state that is saved, cut into shards or read by another schedule of the
+#      decay goes on as it would have.
+#   c) Codes are rounded stochastically, see rounding.pxd.
+#   d) A value without a sign is stored as no less than the smallest code above 0: where v became 0 and m did not, the
 #      quotient would be infinite. (0 itself as well: that costs less than an exception, and m is then 0 too.)
-#   d) A block with an infinity or NaN is NaN as a whole, exponent 255: it is seen, as it is in float32 one step later.
-#   e) An array of zeros is the state before the first step.
+#      SIGNED, SQUARE and SIZE span what fits together: the least m of a block, over the least root of v, is about a
+#      step, whatever the differences in the block.
+#   e) A block with an infinity or NaN is NaN as a whole, its unit infinite: it is seen, as it is in float32 one step
+#      later.
+#   f) An array of zeros is the state before the first step.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from optcore.kernels.bits16 cimport as_bits, as_float
 from optcore.kernels.rounding cimport Noise, bits_of, noise_at
@@ -29,9 +39,16 @@ from optcore.kernels.rounding cimport Noise, bits_of, noise_at
 cdef enum:
     BLOCK8 = 256
     WORDS = 64              # of a block
-    KEPT = 20               # bits below the last kept one
-    LEAST = 20              # exponent of a block of zeros: no code of any block is a denormal float
-    BROKEN = 255
+    KEPT = 19               # bits below the last kept one; SIZE: one fewer
+    LEAST = 20 << 23        # the least unit, 2^-107, by its bits: no code of any block is a denormal float
+    ONE = 127 << 23
+    BROKEN = 255 << 23      # bits of an infinity
+    ROOM = 0x600000         # three quarters of a power of 2 by which the largest may outgrow its usual place
+
+cdef enum Code:             # see Traits in rules.pxi
+    SIGNED = 0
+    SQUARE = 1
+    SIZE = 2
 
 
 cdef inline Py_ssize_t blocks8(Py_ssize_t n) noexcept nogil:
@@ -39,101 +56,115 @@ cdef inline Py_ssize_t blocks8(Py_ssize_t n) noexcept nogil:
     return (n + BLOCK8 - 1) // BLOCK8
 
 
-cdef inline float unit_of(uint8_t exponent) noexcept nogil:
-    return as_float(<uint32_t> exponent << 23)
+cdef inline uint32_t at_kept(uint32_t word, int q, int kept) noexcept nogil:
+    """Byte q of a word moved to where T's mantissa bits are; the other bits are not cleared."""
+    return word << (kept - 8 * q) if kept >= 8 * q else word >> (8 * q - kept)
 
 
-cdef inline void unpack8(const uint32_t* words, uint32_t* codes) noexcept nogil:
-    """The codes of a block, one to a word, in bits 20 to 27; the others are not cleared."""
-    cdef Py_ssize_t j
-    for j in range(WORDS):
-        codes[j] = words[j] << 20
-        codes[WORDS + j] = words[j] << 12
-        codes[2 * WORDS + j] = words[j] << 4
-        codes[3 * WORDS + j] = words[j] >> 4
+cdef inline float value8(uint32_t word, int q, float unit, int code) noexcept nogil:
+    """What byte q of a word stands for."""
+    cdef uint32_t t, two
+    if code == SIGNED:                  # the unit is a power of 2: it is a matter of exponents
+        two = as_bits(unit + unit)
+        t = <uint32_t> (<int32_t> (word << (24 - 8 * q)) >> 5)
+        return as_float((t & <uint32_t> 0x83F80000) + two) - as_float((t & <uint32_t> 0x80000000) | two)
+    elif code == SQUARE:
+        t = at_kept(word, q, KEPT) & <uint32_t> 0x07F80000 | <uint32_t> 0x40000000
+    else:
+        t = at_kept(word, q, KEPT - 1) & <uint32_t> 0x03FC0000 | <uint32_t> 0x40000000
+    return (as_float(t) - <float> 2.0) * unit
 
 
-cdef inline void pack8(const uint32_t* codes, uint32_t* words) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(WORDS):
-        words[j] = ((codes[j] >> 20) & 0xFF | (codes[WORDS + j] >> 12) & 0xFF00
-                    | (codes[2 * WORDS + j] >> 4) & 0xFF0000 | (codes[3 * WORDS + j] << 4) & <uint32_t> 0xFF000000)
-
-
-cdef inline float value8(uint32_t code, float unit, bint nonneg) noexcept nogil:
-    """What an unpacked code stands for."""
-    if nonneg:
-        return (as_float((code & <uint32_t> 0x0FF00000) | <uint32_t> 0x40000000) - <float> 2.0) * unit
-    return as_float(as_bits((as_float((code & <uint32_t> 0x07F00000) | <uint32_t> 0x40000000) - <float> 2.0) * unit)
-                    | ((code << 4) & <uint32_t> 0x80000000))
-
-
-cdef inline uint32_t code8(float value, float times, uint32_t noise, bint nonneg) noexcept nogil:
-    """The code of a value, unpacked; `times` is 1 / unit."""
+cdef inline uint32_t code8(float value, float unit, float times, uint32_t noise, int q, int code) noexcept nogil:
+    """The code of a value as byte q of a word, the others 0; `times` is 1 / unit."""
     cdef float t
-    if nonneg:
-        t = value * times
-        t = t if t > <float> 0.25 else <float> 0.25
-        return as_bits(t + <float> 2.0) + noise
-    t = as_float(as_bits(value) & 0x7FFFFFFF) * times
-    return ((as_bits(t + <float> 2.0) + noise) & 0x07F00000) | ((as_bits(value) >> 4) & 0x08000000)
+    cdef uint32_t x
+    if code == SIGNED:
+        t = as_float(as_bits(value) & 0x7FFFFFFF) + (unit + unit)
+        x = (as_bits(t) - as_bits(unit + unit) + noise) << 5 | as_bits(value) & <uint32_t> 0x80000000
+        return x >> 24 if q == 0 else x >> (24 - 8 * q) & (<uint32_t> 0xFF << (8 * q))
+    t = value * times
+    if code == SQUARE:
+        t = t if t > <float> 0.125 else <float> 0.125
+        x = as_bits(t + <float> 2.0) + noise
+        return (x >> (KEPT - 8 * q) if KEPT >= 8 * q else x << (8 * q - KEPT)) & (<uint32_t> 0xFF << (8 * q))
+    t = t if t > <float> 0.0625 else <float> 0.0625
+    x = as_bits(t + <float> 2.0) + (noise >> 1)
+    return (x >> (KEPT - 1 - 8 * q) if KEPT - 1 >= 8 * q else x << (8 * q - KEPT + 1)) & (<uint32_t> 0xFF << (8 * q))
 
 
-cdef inline uint32_t top_of(float value, bint nonneg) noexcept nogil:
+cdef inline uint32_t top_of(float value, int code) noexcept nogil:
     """What the largest of a block is found by."""
-    return as_bits(value) if nonneg else as_bits(value) & 0x7FFFFFFF
+    return as_bits(value) & 0x7FFFFFFF if code == SIGNED else as_bits(value)
 
 
-cdef inline uint32_t exponent8(uint32_t top, bint nonneg) noexcept nogil:
-    """The exponent of a block whose largest is `top`."""
-    cdef uint32_t below = 31 if nonneg else 15
-    cdef uint32_t e = top >> 23
-    return BROKEN if e >= 255 else (LEAST if e < below + LEAST else e - below)
+cdef inline float next_unit(float unit, float decay, uint32_t top, int code) noexcept nogil:
+    """The unit of a block whose largest new value has the bits `top`. Differences of bits compare as quotients of
+    floats do, as far as powers of 2 go."""
+    cdef int32_t below = 15 if code == SQUARE else 7
+    cdef int32_t base = <int32_t> as_bits(unit * decay)
+    cdef int32_t apart
+    if top >= BROKEN:
+        return as_float(BROKEN)
+    if base < LEAST or base >= BROKEN:
+        base = ONE
+    if code == SIGNED:
+        base = base & BROKEN
+    apart = <int32_t> top - base
+    if apart < below << 23 or apart >= ((below + 1) << 23) + ROOM:
+        base = base + ((apart >> 23) - below) * (1 << 23)
+        base = base if base > LEAST else LEAST
+    return as_float(<uint32_t> base)
 
 
-cdef inline void encode8(uint32_t* values, uint32_t* words, uint8_t* exponent, uint32_t top, Noise noise,
-                         uint64_t offset, int slot, bint nonneg) noexcept nogil:
-    """Store one block of values, given by their bits and lost, of which `top` is the largest; the first is element
-    `offset` of its tensor."""
-    cdef uint32_t e = exponent8(top, nonneg)
-    cdef float times = unit_of(<uint8_t> (254 - e))
+cdef inline void encode8(const float* values, uint32_t* words, float unit, Noise noise, uint64_t offset, int slot,
+                         int code) noexcept nogil:
+    """Store one block of values of this unit; the first is element `offset` of its tensor."""
+    cdef float times = <float> 1.0 / unit
     cdef uint32_t h = noise_at(noise, offset)
-    cdef Py_ssize_t i
-    exponent[0] = <uint8_t> e
-    if e == BROKEN:
+    cdef uint32_t quarter = <uint32_t> WORDS * noise.stride
+    cdef Py_ssize_t j
+    if times == 0:
         memset(words, 0, BLOCK8)
         return
-    for i in range(BLOCK8):
-        values[i] = code8(as_float(values[i]), times, bits_of(h, slot, KEPT), nonneg)
+    for j in range(WORDS):
+        words[j] = (code8(values[j], unit, times, bits_of(h, slot, KEPT), 0, code)
+                    | code8(values[WORDS + j], unit, times, bits_of(h + quarter, slot, KEPT), 1, code)
+                    | code8(values[2 * WORDS + j], unit, times, bits_of(h + 2 * quarter, slot, KEPT), 2, code)
+                    | code8(values[3 * WORDS + j], unit, times, bits_of(h + 3 * quarter, slot, KEPT), 3, code))
         h = h + noise.stride
-    pack8(values, words)
 
 
-cdef inline void decode_blocks(const void* codes, const uint8_t* exponents, float* to, Py_ssize_t n,
-                               bint nonnegative) noexcept nogil:
+cdef inline void decode_blocks(const void* stored, const uint8_t* units, float* to, Py_ssize_t n,
+                               int code) noexcept nogil:
     """The values of n elements, from the start of a block on; `to` has room for whole blocks."""
-    cdef uint32_t[BLOCK8] block
-    cdef Py_ssize_t k, i
-    cdef float unit
+    cdef const uint32_t* words
+    cdef const float* unit = <const float*> units
+    cdef Py_ssize_t k, j
     for k in range(blocks8(n)):
-        unpack8(<const uint32_t*> codes + k * WORDS, block)
-        unit = unit_of(exponents[k])
-        for i in range(BLOCK8):
-            to[k * BLOCK8 + i] = value8(block[i], unit, nonnegative)
+        words = <const uint32_t*> stored + k * WORDS
+        for j in range(WORDS):
+            to[j] = value8(words[j], 0, unit[k], code)
+            to[WORDS + j] = value8(words[j], 1, unit[k], code)
+            to[2 * WORDS + j] = value8(words[j], 2, unit[k], code)
+            to[3 * WORDS + j] = value8(words[j], 3, unit[k], code)
+        to += BLOCK8
 
 
-cdef inline void encode_blocks(const float* values, void* codes, uint8_t* exponents, Py_ssize_t n, Noise noise,
-                               int slot, uint64_t offset, bint nonnegative) noexcept nogil:
+cdef inline void encode_blocks(const float* values, void* stored, uint8_t* units, Py_ssize_t n, Noise noise,
+                               int slot, uint64_t offset, int code, float decay) noexcept nogil:
     """Store n values, of which the first is element `offset` of its tensor and starts a block. A last block that is
     not full is filled up with zeros."""
-    cdef uint32_t[BLOCK8] block
-    cdef Py_ssize_t k, i
+    cdef float[BLOCK8] block
+    cdef float* unit = <float*> units
+    cdef Py_ssize_t k, i, size
     cdef uint32_t top
     for k in range(blocks8(n)):
+        size = min(<Py_ssize_t> BLOCK8, n - k * BLOCK8)
         memset(block, 0, sizeof(block))
+        memcpy(block, values + k * BLOCK8, size * sizeof(float))
         top = 0
-        for i in range(min(<Py_ssize_t> BLOCK8, n - k * BLOCK8)):
-            block[i] = as_bits(values[k * BLOCK8 + i])
-            top = max(top, top_of(values[k * BLOCK8 + i], nonnegative))
-        encode8(block, <uint32_t*> codes + k * WORDS, exponents + k, top, noise, offset + <uint64_t> (k * BLOCK8), slot,
-                nonnegative)
+        for i in range(BLOCK8):
+            top = max(top, top_of(block[i], code))
+        unit[k] = next_unit(unit[k], decay, top, code)
+        encode8(block, <uint32_t*> stored + k * WORDS, unit[k], noise, offset + <uint64_t> (k * BLOCK8), slot, code)

@@ -18,10 +18,10 @@
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from optcore.kernels.formats cimport SCRATCH, Format
+from optcore.kernels.formats cimport SCRATCH, UNIT_BYTES, Format
 from optcore.kernels.stages cimport aside, aside64, read_parameters, write_parameters
 from optcore.kernels.team cimport Part, share
-from optcore.kernels.tensor cimport MAX_SLOTS, Tensor
+from optcore.kernels.tensor cimport MAX_SLOTS, PRELUDE, Tensor
 
 cdef enum:
     LINE = 64               # bytes in a cache line
@@ -34,12 +34,13 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     cdef Tensor c = t[0]
     cdef Py_ssize_t n = hi - lo
     cdef const Format* f
-    cdef int k
+    cdef float decay
+    cdef int k, which
     c.offset = t.offset + <uint64_t> lo
     c.p = <float*> t.p + lo
     c.g = <const char*> t.g + lo * t.g_format.bytes
     if t.g_format.decode != NULL:
-        t.g_format.decode(c.g, NULL, scratch[0], n, False)
+        t.g_format.decode(c.g, NULL, scratch[0], n, 0)
         c.g = scratch[0]
     if t.p_format.decode != NULL:
         read_parameters(t, lo, scratch[1], n)
@@ -49,17 +50,19 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
         if t.s[k] != NULL:
             c.s[k] = <char*> t.s[k] + lo * f.bytes
             if f.block > 1:
-                c.e[k] = t.e[k] + lo // f.block
+                c.e[k] = t.e[k] + lo // f.block * UNIT_BYTES
             if f.decode == NULL or t.narrow_in_loop:
                 continue
-            f.decode(c.s[k], c.e[k], scratch[2 + k], n, t.nonnegative >> k & 1)
+            f.decode(c.s[k], c.e[k], scratch[2 + k], n, t.codes >> (4 * k) & 15)
             c.s[k] = scratch[2 + k]
     t.each(NULL, NULL, &c, 0, n)
     for k in range(MAX_SLOTS):
         f = t.s_format[k]
         if t.s[k] != NULL and f.decode != NULL and not t.narrow_in_loop:
+            which = t.decays >> (4 * k) & 15
+            decay = (<const float*> t.scalars)[PRELUDE + which - 1] if which else 1
             f.encode(scratch[2 + k], <char*> t.s[k] + lo * f.bytes, c.e[k], n, t.noise, k, c.offset,
-                     t.nonnegative >> k & 1)
+                     t.codes >> (4 * k) & 15, decay)
     if t.p_format.decode != NULL:
         write_parameters(t, lo, scratch[1], n)
     aside(t, lo, <const float*> c.p, n)

@@ -42,15 +42,17 @@ cdef enum Loop:             # which version of the rules' loops reads and writes
 
 cdef enum:
     MAX_FORMATS = 16
+    UNIT_BYTES = 4          # of a block's unit, a float32
     SCRATCH = 1024          # elements decoded at a time: with all of a rule's arrays 20 KiB, half a first cache. A
                             # multiple of every block.
 
-# exponents, nonnegative: of formats in blocks; others do not look at them. offset: the number of the first value in its
+# units, code, decay: of formats in blocks; others do not look at them. The units are those before the step, and become
+# those after it; decay: what the values were multiplied by at the step. offset: the number of the first value in its
 # whole tensor, by which the noise goes. slot: which of a tensor's arrays it is, so that each has noise of its own.
-ctypedef void (*decode_fn)(const void* stored, const uint8_t* exponents, float* to, Py_ssize_t n,
-                           bint nonnegative) noexcept nogil
-ctypedef void (*encode_fn)(const float* values, void* stored, uint8_t* exponents, Py_ssize_t n, Noise noise, int slot,
-                           uint64_t offset, bint nonnegative) noexcept nogil
+ctypedef void (*decode_fn)(const void* stored, const uint8_t* units, float* to, Py_ssize_t n,
+                           int code) noexcept nogil
+ctypedef void (*encode_fn)(const float* values, void* stored, uint8_t* units, Py_ssize_t n, Noise noise, int slot,
+                           uint64_t offset, int code, float decay) noexcept nogil
 ctypedef void (*nearest_fn)(const float* values, void* stored, Py_ssize_t n) noexcept nogil
 ctypedef void (*stochastic_fn)(const float* values, void* stored, Py_ssize_t n, const uint16_t* noise) noexcept nogil
 ctypedef void (*split_fn)(const float* values, void* stored, void* compensation, Py_ssize_t n, Noise noise,
@@ -62,7 +64,7 @@ cdef struct Format "optcore_format":
     int code                    # DLPack's, of 8 * bytes bits
     Py_ssize_t bytes            # of an element
     Py_ssize_t unit             # bytes: an array's address is a multiple of it
-    int block                   # elements that share an exponent; their bytes, one a block, follow all codes. 1: none
+    int block                   # elements that share a unit; these, UNIT_BYTES a block, follow all codes. 1: none
     int roles
     Loop loop                   # of state
     decode_fn decode            # to float32; NULL: it is that
@@ -85,11 +87,11 @@ cdef inline Py_ssize_t blocks_in(const Format* f, Py_ssize_t n) noexcept nogil:
 
 cdef inline Py_ssize_t bytes_of(const Format* f, Py_ssize_t n) noexcept nogil:
     """How many bytes n elements take."""
-    return n * f.bytes if f.block == 1 else blocks_in(f, n) * (f.block * f.bytes + 1)
+    return n * f.bytes if f.block == 1 else blocks_in(f, n) * (f.block * f.bytes + UNIT_BYTES)
 
 
-cdef inline void decode_float64(const void* stored, const uint8_t* exponents, float* to, Py_ssize_t n,
-                                bint nonnegative) noexcept nogil:
+cdef inline void decode_float64(const void* stored, const uint8_t* units, float* to, Py_ssize_t n,
+                                int code) noexcept nogil:
     cdef const double* x = <const double*> stored
     cdef Py_ssize_t i
     for i in range(n):

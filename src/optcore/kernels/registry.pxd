@@ -29,7 +29,8 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     cdef int k
     memset(&blank, 0, sizeof(blank))
     rule.slots = traits(kind).slots
-    rule.nonnegative = traits(kind).nonnegative
+    rule.codes = traits(kind).codes
+    rule.decays = traits(kind).decays
     rule.fields = sizeof(rule_t) // sizeof(float)
     for k in range(<int> LOOP_FLOAT64): # without state all are one; that of float64 is registry64.pxd's
         rule.spans[k] = <span_fn> <void*> span[rule_t, float]
@@ -44,7 +45,7 @@ cdef inline int append(Registry* to, dict known, Rule rule, str name, dict blank
         raise SystemError(f"{name}: listed twice, or with more scalars or state than the engine makes room for")
     to.rules[to.count] = rule
     to.count += 1
-    known[name] = (tuple(blank), rule.slots, rule.nonnegative)
+    known[name] = (tuple(blank), rule.slots, rule.codes, rule.decays)
     return 0
 
 

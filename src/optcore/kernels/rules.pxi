@@ -5,7 +5,7 @@
 #   a struct      its scalars, in the order in which its row of the table in rules/ computes them; also the tag by which
 #                 Cython makes a version of every fused function for it
 #   rule_t        the struct's name in this list
-#   traits        how many state arrays it keeps, and which of them are never below 0
+#   traits        how many state arrays it keeps, and what 8-bit codes have to know of each
 #   update        the formula; p is the parameter, g the gradient, a b c the state in the row's order
 #   enlist_rules  its name as text
 # Forgotten in traits it is an error of the C compiler, in enlist_rules one of the import.
@@ -186,7 +186,9 @@ ctypedef fused rule_t:
 
 cdef struct Traits:
     int slots               # state arrays
-    int nonnegative         # a bit for each that is never below 0 (a mean of squares): 0b001 is a, 0b010 b, 0b100 c
+    int codes               # a digit for each, 0x00F is a, 0x0F0 b, 0xF00 c: its Code in block8.pxd. 0 has a sign, 1
+                            # is a square or a mean of squares, 2 as large as gradients; these are never below 0
+    int decays              # likewise: which of the struct's scalars, from 1 on, it is multiplied by at each step; or 0
 
 
 cdef extern from *:
@@ -199,31 +201,31 @@ cdef extern from *:
 
 cdef inline Traits traits(const rule_t* r) noexcept nogil:
     """Constants to the C compiler."""
-    if rule_t is SGD:                             return Traits(0, 0b000)
-    elif rule_t is Momentum:                      return Traits(1, 0b000)
-    elif rule_t is Nesterov:                      return Traits(1, 0b000)
-    elif rule_t is NesterovClassical:             return Traits(1, 0b000)
-    elif rule_t is Lookahead:                     return Traits(1, 0b000)
-    elif rule_t is Accumulate:                    return Traits(0, 0b000)
-    elif rule_t is Adagrad:                       return Traits(1, 0b001)
-    elif rule_t is RMSprop:                       return Traits(1, 0b001)
-    elif rule_t is RMSpropMomentum:               return Traits(2, 0b001)
-    elif rule_t is RMSpropCentered:               return Traits(2, 0b001)
-    elif rule_t is RMSpropCenteredMomentum:       return Traits(3, 0b001)
-    elif rule_t is Adam:                          return Traits(2, 0b010)
-    elif rule_t is AdamAMSGrad:                   return Traits(3, 0b110)
-    elif rule_t is Lion:                          return Traits(1, 0b000)
-    elif rule_t is Adadelta:                      return Traits(2, 0b011)
-    elif rule_t is Adamax:                        return Traits(2, 0b010)
-    elif rule_t is NAdam:                         return Traits(2, 0b010)
-    elif rule_t is RAdam:                         return Traits(2, 0b010)
-    elif rule_t is Rprop:                         return Traits(2, 0b010)
-    elif rule_t is ASGD:                          return Traits(1, 0b000)
-    elif rule_t is AdEMAMix:                      return Traits(3, 0b100)
-    elif rule_t is SignSGD:                       return Traits(0, 0b000)
-    elif rule_t is Signum:                        return Traits(1, 0b000)
+    if rule_t is SGD:                             return Traits(0, 0x000, 0x000)
+    elif rule_t is Momentum:                      return Traits(1, 0x000, 0x000)
+    elif rule_t is Nesterov:                      return Traits(1, 0x000, 0x000)
+    elif rule_t is NesterovClassical:             return Traits(1, 0x000, 0x000)
+    elif rule_t is Lookahead:                     return Traits(1, 0x000, 0x000)
+    elif rule_t is Accumulate:                    return Traits(0, 0x000, 0x000)
+    elif rule_t is Adagrad:                       return Traits(1, 0x001, 0x000)
+    elif rule_t is RMSprop:                       return Traits(1, 0x001, 0x001)
+    elif rule_t is RMSpropMomentum:               return Traits(2, 0x001, 0x001)
+    elif rule_t is RMSpropCentered:               return Traits(2, 0x001, 0x001)
+    elif rule_t is RMSpropCenteredMomentum:       return Traits(3, 0x001, 0x001)
+    elif rule_t is Adam:                          return Traits(2, 0x010, 0x020)
+    elif rule_t is AdamAMSGrad:                   return Traits(3, 0x110, 0x020)
+    elif rule_t is Lion:                          return Traits(1, 0x000, 0x000)
+    elif rule_t is Adadelta:                      return Traits(2, 0x011, 0x011)
+    elif rule_t is Adamax:                        return Traits(2, 0x020, 0x020)
+    elif rule_t is NAdam:                         return Traits(2, 0x010, 0x020)
+    elif rule_t is RAdam:                         return Traits(2, 0x010, 0x020)
+    elif rule_t is Rprop:                         return Traits(2, 0x010, 0x000)
+    elif rule_t is ASGD:                          return Traits(1, 0x000, 0x000)
+    elif rule_t is AdEMAMix:                      return Traits(3, 0x100, 0x300)
+    elif rule_t is SignSGD:                       return Traits(0, 0x000, 0x000)
+    elif rule_t is Signum:                        return Traits(1, 0x000, 0x000)
     else:
-        return Traits(rule_without_a_line_in_traits(r), 0)
+        return Traits(rule_without_a_line_in_traits(r), 0, 0)
 
 
 cdef inline real prelude(const real* scalars, real clip_value, real* w, real g) noexcept nogil:

@@ -11,7 +11,8 @@ cdef enum:
 cdef struct Rule:
     span_fn spans[<int> LOOPS]
     int slots               # see Traits in rules.pxi
-    int nonnegative
+    int codes
+    int decays
     int fields              # scalars of its own, behind those of the prelude
 
 cdef struct Registry:

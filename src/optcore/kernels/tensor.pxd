@@ -26,7 +26,7 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     void* p                 # IN/OUT
     const void* g           # IN; set to zero behind the loop if `zero_grads`
     void* s[MAX_SLOTS]      # IN/OUT, the state in the row's order
-    uint8_t* e[MAX_SLOTS]   # IN/OUT, the exponents of state in blocks; else NULL
+    uint8_t* e[MAX_SLOTS]   # IN/OUT, the units of state in blocks; else NULL
     void* compensation      # IN/OUT, of p's format: what p lacks of the parameter; or NULL
     void* copy              # OUT: the new parameters to nearest, in copy_format; or NULL
     void* average           # IN/OUT: moved towards the new parameters by `weight`; or NULL
@@ -34,7 +34,8 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     const Format* g_format
     const Format* s_format[MAX_SLOTS]
     const Format* copy_format
-    int nonnegative         # which state is never below 0, a bit for each
+    int codes               # of the state, see Traits in rules.pxi
+    int decays
     Rounding rounding
     int block               # cuts fall on multiples of it: the largest block of the state's formats
     bint narrow_in_loop     # the loop itself reads and writes state, which is not float32

@@ -30,7 +30,7 @@ class Layout(Tensors):
     def __init__(self, family: Family, groups: list[Group], formats: StateFormats, rounding: str,
                  averaged: bool) -> None:
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
-        self.nonnegative = {s.key for choice in family.means for s in choice.rule.state if s.nonnegative}
+        self.codes = family.codes                       # state -> the kind of its 8-bit codes
         self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
         self.given = Given(groups)                      # what the caller has

@@ -67,7 +67,7 @@ class LookaheadOptimizer(Optimizer):
         velocity = [s[key] for s in layout.state]
         for k, (v, p) in enumerate(zip(velocity, layout.params, strict=True)):
             if (kept := FORMATS[form_of(v)]).block > 1:         # which no gradient is in
-                velocity[k] = kept.decode(v, p.size, False).reshape(p.shape)
+                velocity[k] = kept.decode(v, p.size, 0).reshape(p.shape)
         moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
         before = [a.copy() for a in moved]
         plan.step((blocks, which), velocity)

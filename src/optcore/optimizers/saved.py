@@ -199,23 +199,23 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
     if form is None:
         raise ValueError(f"{label} is no state of this optimizer, as it is set up")
     a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16"))
-    kept, given = FORMATS[form], FORMATS[form_of(a)]
+    kept, given, code = FORMATS[form], FORMATS[form_of(a)], layout.codes.get(key, 0)
+    a = given.renewed(a, p.size, code)
     _arrays.check_shape(label, a, layout.labels[i], given.shape(p.shape))
-    nonnegative = key in layout.nonnegative
     made = _arrays.allocate(p, 0.0, form)
-    values = numbers(a, p.size, nonnegative, kept.arithmetic)
-    if not np.isfinite(values).all() or nonnegative and (values < 0).any():
-        what = "negative or not finite" if nonnegative else "not finite"
+    values = numbers(a, p.size, code, kept.arithmetic)
+    if not np.isfinite(values).all() or code and (values < 0).any():
+        what = "negative or not finite" if code else "not finite"
         raise ValueError(f"{label} has elements that are {what}")
     if given is kept:
         made[...] = a
     else:
-        made[...] = kept.store(np.ascontiguousarray(values), nonnegative).reshape(made.shape)
+        made[...] = kept.store(np.ascontiguousarray(values), code).reshape(made.shape)
     return made
 
 
 def widened(layout: Layout, key: str, i: int, a: Array) -> Array:
     """A state array in its parameter's shape and arithmetic."""
     p = layout.params[i]
-    values: Array = numbers(a, p.size, key in layout.nonnegative, FORMATS[form_of(p)].arithmetic)
+    values: Array = numbers(a, p.size, layout.codes.get(key, 0), FORMATS[form_of(p)].arithmetic)
     return values.reshape(p.shape)

@@ -86,7 +86,7 @@ ADAM_SETTINGS = (LR, BETA1, BETA2, EPS)
 LR_2E3 = with_default(LR, 2e-3)
 BETAS = {"betas": ("beta1", "beta2")}
 FIRST_MOMENT = State("exp_avg", "m")
-SECOND_MOMENT = State("exp_avg_sq", "v", nonnegative=True)
+SECOND_MOMENT = State("exp_avg_sq", "v", nonnegative=True, decays="beta2")
 MOMENTS = (FIRST_MOMENT, SECOND_MOMENT)
 UPDATED_MOMENTS = ("m <- m + (1 - beta1)(g - m)", "v <- beta2 v + (1 - beta2) g^2")
 DECAYED = "p <- (1 - lr weight_decay) p"
@@ -107,7 +107,7 @@ RULES = (
     Rule("adamw_amsgrad", AdamAMSGrad, _AMSGRAD_STATE, ADAM_SETTINGS, adam,
          "AdamW whose second moment never shrinks (AMSGrad)", (DECAYED, *UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI,
          decay=DECOUPLED, decoupled=True),
-    Rule("adamax", Adamax, (FIRST_MOMENT, State("exp_inf", "u", nonnegative=True)),
+    Rule("adamax", Adamax, (FIRST_MOMENT, State("exp_inf", "u", nonnegative=True, linear=True, decays="beta2")),
          (LR_2E3, BETA1, BETA2, Setting("eps", 1e-8, NONNEGATIVE, "added to the size of g, so that u is above 0")),
          adamax,
          "Adamax: Adam by the largest recent gradient instead of the mean square",

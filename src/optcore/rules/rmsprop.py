@@ -59,7 +59,7 @@ def rmsprop_momentum(step: int, lr: float, alpha: float, eps: float, momentum: f
 # ------------------------------------------------------------------------------------------- rows
 
 _SETTINGS = (with_default(LR, 1e-2), ALPHA, EPS)
-_V = State("square_avg", "v", nonnegative=True)
+_V = State("square_avg", "v", nonnegative=True, decays="alpha")
 _A = State("grad_avg", "a")
 _B = State("momentum_buffer", "b")
 _MEAN_SQUARE = "v <- alpha v + (1 - alpha) g^2"

@@ -31,10 +31,17 @@ class State:
     key: str                        # torch's name; "" where it is not part of an optimizer's state
     letter: str                     # the paper's, in the formula and as the functions' argument
     nonnegative: bool = False       # never below 0, and so stored without a sign in 8 bits
+    linear: bool = False            # if so, as large as gradients, and not as their squares
+    decays: str = ""                # the scalar it is multiplied by at each step, if one number says it
     sensitive: bool = False         # kept in float32 where state is asked to be "int8"
     start: Setting | None = None    # the class's setting whose value it holds before the first step; None: 0
     begins: str = "zeros"           # the same in words, for the functions, which are handed the array
     shape: str = "parameter"        # "row", "column" and "scalar" come with row-wise and factored rules
+
+    @property
+    def code(self) -> int:
+        """Which numbers its 8-bit codes stand for: SIGNED, SQUARE or SIZE in formats/block8.py."""
+        return 0 if not self.nonnegative else 2 if self.linear else 1
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,16 @@ class Rule:
     def nonnegative(self) -> tuple[bool, ...]:
         """For each state array, whether it is never below 0."""
         return tuple(s.nonnegative for s in self.state if s.key)
+
+    @cached_property
+    def codes(self) -> tuple[int, ...]:
+        """For each state array, the kind of its 8-bit codes."""
+        return tuple(s.code for s in self.state)
+
+    @cached_property
+    def decays(self) -> tuple[int, ...]:
+        """For each state array, which of the rule's scalars it decays by, counted from 1; 0: by none."""
+        return tuple(self.fields.index(s.decays) + 1 if s.decays else 0 for s in self.state)
 
     @cached_property
     def starts(self) -> Mapping[str, str]:
@@ -203,6 +220,11 @@ class Family:
     def keys(self) -> dict[str, None]:
         """torch's names of the state arrays that any of the rules keeps, in order."""
         return {key: None for choice in self.means for key in choice.rule.keys}
+
+    @cached_property
+    def codes(self) -> Mapping[str, int]:
+        """State key -> the kind of its 8-bit codes."""
+        return {s.key: s.code for choice in self.means for s in choice.rule.state if s.key}
 
     @cached_property
     def fill(self) -> Mapping[str, str]:

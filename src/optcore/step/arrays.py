@@ -248,7 +248,7 @@ def allocate(p: Array, value: float, form: str) -> Array:
     if value:
         # To nearest: this is stored once, and has nothing to follow. What starts at a value is never negative.
         values = np.full(p.size, value, FORMATS[kept.arithmetic].dtype)
-        a[...] = kept.store(values, nonnegative=True).reshape(shape)
+        a[...] = kept.store(values, code=1).reshape(shape)
     return a
 
 
@@ -256,14 +256,14 @@ def state_array(p: Any, dtype: str | None = None) -> Array:
     """An array of zeros that holds the state of a rule for parameters p, before its first step.
 
     dtype: "float32" (default), "bfloat16" (as its bits, uint16), both of the shape of p, or "int8": 8-bit codes in an
-    array of uint8 with one dimension, 257 bytes for every 256 elements begun. For a p in float64: "float64" alone.
+    array of uint8 with one dimension, 260 bytes for every 256 elements begun. For a p in float64: "float64" alone.
     Raises TypeError or ValueError for another dtype, or for a p that cannot be updated in place.
 
     >>> import numpy as np, optcore as oc
     >>> p, g = np.ones(1000, np.float32), np.ones(1000, np.float32)
     >>> m, v = oc.state_array(p, "int8"), oc.state_array(p, "int8")
     >>> m.nbytes
-    1028
+    1040
     >>> oc.functional.adam(p, g, m, v, step=1)
     """
     if dtype is not None and dtype not in STATE:

@@ -56,7 +56,7 @@ AVERAGE = Setting("average", 0.999, FRACTION, "")
 OPTIONS: tuple[Option, ...] = (
     Option("state_dtype", "float32", "str | Mapping[str, str]", (CLASS, TORCH),
            '"float32"; "bfloat16" for half the memory and less traffic (kept as uint16); "int8" for a quarter '
-           "(8-bit codes, 257 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average "
+           "(8-bit codes, 260 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average "
            "of parameters or a step size, stay float32). Both are rounded stochastically. Where state arrays shall "
            "differ, "
            'a dict such as {"{key}": "bfloat16"}.',

@@ -103,7 +103,7 @@ def docstring(rule: Rule, module: str) -> str:
         *(paragraph(s.name, f"{s.about} (default {s.default!r})") for s in rule.all_settings),
         paragraphs(FUNCTION), "",
         "bfloat16 is an array of ml_dtypes.bfloat16, or its 16 bits as uint16. 8-bit codes are a one-dimensional array",
-        "of uint8, optcore.state_array(p, 'int8'): 257 bytes for 256 elements.",
+        "of uint8, optcore.state_array(p, 'int8'): 260 bytes for 256 elements.",
         *ENDS[module], "",
         "    >>> import numpy as np, optcore as oc",
         f"    >>> {names} = (np.full(3, x, np.float32) for x in {(1.0, 0.5, 0.0, 0.0, 0.0)[:len(rule.arrays)]})",

@@ -410,7 +410,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             for n, p in zip(numbers, params, strict=True):
                 for key, value in given[0]["state"].get(n, {}).items():
                     if isinstance(value, Tensor):
-                        self.state[p][key] = value.detach().to("cpu", copy=True)
+                        kept = value.detach().to("cpu", copy=True)
+                        self.state[p][key] = _tensors.from_0_1(kept, p, self.family.codes.get(key, 0))
             self._written = Written(self.state)
             if not self._seeded and ("seed" in given[0] or given[0]["state"]):
                 self.seed = given[0].get("seed", 0)

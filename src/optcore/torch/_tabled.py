@@ -51,7 +51,7 @@ class LookaheadOptimizer(TabledOptimizer):
                 exact = exact.float() if _tensors.kept_as(p).narrow else exact
                 if v.dtype == torch.uint8:
                     codes = FORMATS[self._formats.of(rule.keys[0], p.numel(), _tensors.kept_as(p))]
-                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), False)).view(p.shape)
+                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), 0)).view(p.shape)
                 if "compensation" in s:
                     exact = exact + s["compensation"]
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.formats import FORMATS, Format, playing
+from optcore.formats import FORMATS, Format, form_of, playing
 from optcore.rules import Family
 from optcore.step import arrays as _arrays
 
@@ -138,6 +138,14 @@ def state_of(p: Any, value: float, form: str) -> Tensor:
     return torch.full_like(p, complex(value, value) if p.is_complex() else value,
                            dtype=COMPLEX[dtype] if p.is_complex() else dtype, requires_grad=False,
                            memory_format=torch.preserve_format)
+
+
+def from_0_1(t: Tensor, p: Tensor, code: int) -> Tensor:
+    """State that is loaded; where it is 8-bit codes as 0.1 saved them, its values in today's."""
+    if t.dtype != torch.uint8:
+        return t
+    codes = t.numpy()
+    return torch.from_numpy(FORMATS[form_of(codes)].renewed(codes, p.numel(), code))
 
 
 def check_codes(key: str, codes: Tensor, p: Tensor, form: str) -> Tensor:
