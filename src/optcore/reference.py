@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optcore.formats import FORMATS, decode, form_of, format_of
-from optcore.formats.rounding import noise, parameter_noise
+from optcore.formats.rounding import OF_COMPENSATION, OF_PARAMETER, noise
 from optcore.rules import RULES, Rule, elementwise
 from optcore.rules.made import Template
 from optcore.step.options import FUNCTION, check
@@ -94,8 +94,7 @@ def _runner(rule: Rule) -> Callable[..., None]:
             if kept is not None and rounded == "nearest":
                 flat = kept.store(flat)
             elif kept is not None and kept.quantize is not None:
-                bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits) if slot >= 0 else (
-                    parameter_noise(seed, step, offset, n))
+                bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits)
                 flat = kept.quantize(flat, bits, nonnegative)
             target = a if kept is None else a.view(kept.dtype)
             target[...] = flat.reshape(a.shape)
@@ -108,15 +107,15 @@ def _runner(rule: Rule) -> Callable[..., None]:
             for slot, (a, values, nonnegative) in enumerate(zip(state, new_state, signless, strict=False)):
                 write(a, values, slot, nonnegative)
             if compensation is None:
-                write(p, new, -1, rounded=rounding)
+                write(p, new, OF_PARAMETER, rounded=rounding)
             else:
-                write(p, new, -1, rounded="nearest")
+                write(p, new, OF_PARAMETER, rounded="nearest")
                 lacking = new - read(p)         # beside an infinity or NaN there is none
-                write(compensation, np.where(np.isfinite(lacking), lacking, kind(0)), 3)
+                write(compensation, np.where(np.isfinite(lacking), lacking, kind(0)), OF_COMPENSATION)
             if average is not None:
                 average[...] = average + kind(average_weight) * (new - average)
             if copy is not None:
-                write(copy, new, -1, rounded="nearest")
+                write(copy, new, OF_PARAMETER, rounded="nearest")
 
     return run
 

@@ -5,10 +5,11 @@
 
 from libc.string cimport memset
 
-from optcore.kernels.formats cimport LOOP_BFLOAT16, LOOP_BLOCK8, LOOPS
-from optcore.kernels.loops cimport bfloat16, eight, span
+from optcore.kernels.formats cimport LOOP_ALL16, LOOP_BFLOAT16, LOOP_BLOCK8, LOOPS
+from optcore.kernels.loops cimport eight, span
 from optcore.kernels.rules cimport rule_t, traits
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, span_fn
+from optcore.kernels.tiles cimport all16, state16, tiles
 
 cdef enum:
     MAX_RULES = 64
@@ -46,8 +47,9 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     rule.fields = sizeof(rule_t) // sizeof(float)
     for k in range(<int> LOOPS):        # without state all are one
         rule.spans[k] = <span_fn> <void*> span[rule_t, float]
+    rule.spans[<int> LOOP_ALL16] = <span_fn> <void*> tiles[rule_t, all16]
     if traits(kind).slots > 0:
-        rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> span[rule_t, bfloat16]
+        rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> tiles[rule_t, state16]
         rule.spans[<int> LOOP_BLOCK8] = <span_fn> <void*> span[rule_t, eight]
     return append(to, known, rule, name, blank)
 

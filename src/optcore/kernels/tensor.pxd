@@ -48,6 +48,4 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     Py_ssize_t start        # elements of the tensors before this one
     Py_ssize_t number       # which of its plan's tensors it is
     uint64_t offset         # number of this shard's first element in the whole tensor
-    uint64_t seed           # of the noise
-    uint64_t step
-    Noise noise             # of the state
+    Noise noise             # of what is rounded stochastically
