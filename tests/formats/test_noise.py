@@ -197,7 +197,7 @@ def test_a_parameters_noise_is_independent_of_other_steps_seeds_and_arrays():
 
 
 def test_the_mean_of_a_parameters_noise_over_the_steps_is_unbiased():
-    """Of each of 4096 elements over 4096 steps: n means of variance 1/12 / steps. Their mean square, and the largest."""
+    """Of each of 4096 elements over 4096 steps: n means of variance 1/12 / steps. Mean square, largest, mean."""
     n = steps = 1 << 12
     total = np.zeros(n)
     for t in range(1, steps + 1):

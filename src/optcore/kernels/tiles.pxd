@@ -10,6 +10,7 @@
 #      the division, as it could not in a scratch. It needs one option: CMakeLists.txt says which.
 #   b) What is left at the end of a span is copied into a tile of its own: the loop stands in the machine code once.
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -30,6 +31,16 @@ ctypedef fused tile_t:
     state16
     all16
 
+ctypedef struct as_it_is:           # neither scaled, clipped nor with coupled decay: the prelude then folds to a product
+    int unused
+
+ctypedef struct prepared:
+    int unused
+
+ctypedef fused gradient_t:
+    as_it_is
+    prepared
+
 
 cdef inline void tiles(const rule_t* kind, const tile_t* form, const Tensor* t, Py_ssize_t lo,
                        Py_ssize_t hi) noexcept nogil:
@@ -42,8 +53,8 @@ cdef inline void tiles(const rule_t* kind, const tile_t* form, const Tensor* t, 
     cdef float clip_value = t.clip_value
     cdef uint32_t onward = <uint32_t> TILE * t.noise.stride
     cdef Py_ssize_t wide = sizeof(float) if tile_t is state16 else 2
-    cdef Py_ssize_t n, i
-    cdef int j, k
+    cdef Py_ssize_t n
+    cdef int k
     memcpy(x, t.scalars, sizeof(x))
     while lo < hi:
         n = hi - lo
@@ -57,14 +68,10 @@ cdef inline void tiles(const rule_t* kind, const tile_t* form, const Tensor* t, 
                 memcpy(edge[k], at[k], n * (wide if k < 2 else 2))
                 at[k] = <char*> edge[k]
         noise_of_tile(t.noise, t.offset + <uint64_t> lo, h)
-        for i in range(max(n // TILE, 1)):
-            tile(&r, form, x, clip_value, at, h)
-            for j in range(TILE):
-                h[j] = h[j] + onward
-            at[0] += TILE * wide
-            at[1] += TILE * wide
-            for k in range(traits(&r).slots):
-                at[2 + k] += TILE * 2
+        if x[0] == 1 and x[1] == 0 and clip_value == INFINITY:
+            many(&r, form, <const as_it_is*> NULL, x, clip_value, at, h, onward, max(n // TILE, 1))
+        else:
+            many(&r, form, <const prepared*> NULL, x, clip_value, at, h, onward, max(n // TILE, 1))
         if n < TILE:
             memcpy(<char*> t.p + lo * wide, edge[0], n * wide)
             for k in range(traits(&r).slots):
@@ -73,9 +80,28 @@ cdef inline void tiles(const rule_t* kind, const tile_t* form, const Tensor* t, 
         lo += n // TILE * TILE
 
 
-cdef inline void tile(const rule_t* r, const tile_t* form, const float* x, float clip_value, char** at,
-                      const uint32_t* h) noexcept nogil:
-    """One tile: at holds where its p, g and state lie, h its noise."""
+cdef inline void many(const rule_t* r, const tile_t* form, const gradient_t* gradient, const float* x,
+                      float clip_value, char** at, uint32_t* h, uint32_t onward, Py_ssize_t count) noexcept nogil:
+    """So many tiles: at holds where the first one's p, g and state lie, h its noise."""
+    cdef float[PRELUDE] y
+    cdef Py_ssize_t i
+    cdef int j, k
+    memcpy(y, x, sizeof(y))
+    if gradient_t is as_it_is:
+        y[0] = 1
+        y[1] = 0
+        clip_value = INFINITY
+    for i in range(count):
+        tile(r, form, gradient, y, clip_value, at, h)
+        for j in range(TILE):
+            h[j] = h[j] + onward
+        for k in range(2 + traits(r).slots):
+            at[k] += TILE * (sizeof(float) if tile_t is state16 and k < 2 else 2)
+
+
+cdef inline void tile(const rule_t* r, const tile_t* form, const gradient_t* gradient, const float* x,
+                      float clip_value, char** at, const uint32_t* h) noexcept nogil:
+    """One of them."""
     cdef float[TILE] w, d, s0, s1, s2
     cdef uint32_t[TILE] w16, a16, b16, c16
     cdef float p, g
