@@ -137,19 +137,19 @@ def on_the_map() -> set[str]:
     for line in (ROOT / "ARCHITECTURE.md").read_text().split("```")[1].splitlines():
         if line[:1].strip():
             folder = line.split()[0] if line.split()[0].endswith("/") else ""
-        found |= {folder + name for name in re.findall(r"(?<![\w/-])[\w-]+\.(?:pyx|pxd|pxi|py)\b", line)}
+        found |= {folder + name for name in re.findall(r"(?<![\w/-])[\w-]+\.(?:pyx|pxd|pxi|py|h)\b", line)}
     return found
 
 
 def test_every_file_stands_on_the_map_and_the_map_names_no_other():
     files = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*")
-             if path.suffix in (".py", ".pyx", ".pxd", ".pxi")}
+             if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".h")}
     assert on_the_map() == files - {"__init__.py", "__main__.py", "step/__init__.py", "kernels/__init__.pxd"}
 
 
 @pytest.mark.parametrize("path", [path for folder in ("src", "tests", "bench", "tools", "docs", "examples")
                                   for path in (ROOT / folder).rglob("*")
-                                  if path.suffix in (".py", ".pyi", ".pyx", ".pxd", ".pxi")],
+                                  if path.suffix in (".py", ".pyi", ".pyx", ".pxd", ".pxi", ".h")],
                          ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_is_longer_than_450_lines(path):
     assert len(path.read_text().splitlines()) <= 450

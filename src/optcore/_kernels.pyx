@@ -189,8 +189,8 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
     cdef int k
     t.block = 1
     if t.wide:
-        t.plain = t.g_format.loop == LOOP_FLOAT64
         t.each = r.spans[<int> LOOP_FLOAT64]
+        t.direct = t.each if t.g_format.loop == LOOP_FLOAT64 else NULL
         return
     t.codes = r.codes
     t.decays = r.decays
@@ -201,8 +201,19 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
             t.block = max(t.block, f.block)
             t.e[k] = <uint8_t*> t.s[k] + blocks_in(f, t.n) * f.block * f.bytes
     t.narrow_in_loop = in_loop and first.decode != NULL
-    t.plain = in_loop and t.p_format.decode == NULL and t.g_format.decode == NULL
     t.each = r.spans[<int> (first.loop if in_loop else LOOP_FLOAT32)]
+    t.direct = t.each if in_loop and t.p_format.decode == NULL and t.g_format.decode == NULL else NULL
+    if is_whole(t, r.slots):
+        t.direct = r.spans[<int> t.p_format.whole]
+
+
+cdef inline bint is_whole(const Tensor* t, int slots) noexcept:
+    """Whether all of the tensor's arrays have one format, which has a loop for that, and nothing else is asked."""
+    cdef bint alike = t.p_format.whole != AROUND and t.g_format == t.p_format
+    cdef int k
+    for k in range(slots):
+        alike = alike and t.s_format[k] == t.p_format
+    return (alike and t.rounding == STOCHASTIC and t.compensation == NULL and t.copy == NULL and t.average == NULL)
 
 
 cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, const Format* f) noexcept:
@@ -278,15 +289,13 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             if not good:
                 break
         if good:
+            t.rounding = NEAREST if round_to_nearest else STOCHASTIC
             choose_loop(&t, rule)
             good = not (t.block > 1 and offset % <uint64_t> t.block)
         if good:
             t.scalars = scalars_of(&t, &values)
             t.offset = offset
-            t.seed = seed
-            t.step = step
             t.noise = noise_of(seed, step)
-            t.rounding = NEAREST if round_to_nearest else STOCHASTIC
             t.clip_value = clip_value
             t.weight = weight
             step_all(rule, &t, 1, t.n, num_threads)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optcore.formats import FORMATS, decode, form_of, format_of, numbers
-from optcore.formats.rounding import noise, parameter_noise
+from optcore.formats.rounding import OF_COMPENSATION, OF_PARAMETER, noise
 from optcore.rules import RULES, Rule, elementwise
 from optcore.rules.made import Template
 from optcore.step.arrays import memory_order
@@ -96,8 +96,7 @@ def _runner(rule: Rule) -> Callable[..., None]:
             if rounded == "nearest":
                 flat = kept.store(flat)
             elif kept.quantize is not None:
-                bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits) if slot >= 0 else (
-                    parameter_noise(seed, step, offset, n))
+                bits = noise(seed, step, offset, kept.padded(n), slot, kept.noise_bits)
                 flat = kept.quantize(flat, bits, code, kept.units(a), decay)
             a.view(kept.dtype)[...] = flat.reshape(a.shape)
 
@@ -110,15 +109,15 @@ def _runner(rule: Rule) -> Callable[..., None]:
                 which = rule.decays[slot]
                 write(a, values, slot, rule.codes[slot], scalars[2 + which] if which else 1.0)
             if compensation is None:
-                write(p, new, -1, rounded=rounding)
+                write(p, new, OF_PARAMETER, rounded=rounding)
             else:
-                write(p, new, -1, rounded="nearest")
+                write(p, new, OF_PARAMETER, rounded="nearest")
                 lacking = new - read(p)         # beside an infinity or NaN there is none
-                write(compensation, np.where(np.isfinite(lacking), lacking, kind(0)), 3)
+                write(compensation, np.where(np.isfinite(lacking), lacking, kind(0)), OF_COMPENSATION)
             if average is not None:
                 average[...] = average + kind(average_weight) * (new - average)
             if copy is not None:
-                write(copy, new, -1, rounded="nearest")
+                write(copy, new, OF_PARAMETER, rounded="nearest")
 
     return run
 

@@ -1,7 +1,7 @@
 """The noise of stochastic rounding. That of state: for one element uniform and independent from step to step, from
 state array to state array, from seed to seed, and from another element's over the steps; over the elements of one step
-mostly more even than independent numbers are. That of parameters is Philox, as its authors publish it. The kernels
-have the same bits: see test_bits.py.
+mostly more even than independent numbers are. That of parameters: independent in every way. Philox, as its authors
+publish it. The kernels have the same bits: see test_bits.py.
 
 Chi-squared over 256 cells has mean 255 and standard deviation sqrt(510) if the cells are equally likely; six of these
 are left to chance in each comparison.
@@ -117,9 +117,6 @@ def test_rounding_is_unbiased_over_steps(slot, part):
     assert abs(ups - N * chance) <= 5 * np.sqrt(N * chance * (1 - chance))
 
 
-# ------------------------------------------------------------------------------------------- of parameters
-
-
 @pytest.mark.parametrize("counter, key, words", [
     ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
     ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
@@ -131,27 +128,79 @@ def test_philox_gives_the_published_answers(counter, key, words):
     assert rounding.philox(np.array([counter], np.uint64), tuple(key)).tolist() == [words]
 
 
-@pytest.mark.parametrize("seed, step, offset", [(0, 1, 0), (2**64 - 1, 2**40 + 3, 5), (7, 2, 2**35 + 3)])
-def test_parameter_noise_is_philox_by_number(seed, step, offset):
-    """Element i has half i % 2 of word i % 8 // 2 of the counter (i // 8, step) under the key seed."""
-    noise = rounding.parameter_noise(seed, step, offset, 100)
-    for k in range(100):
-        i = offset + k
-        counter = [i // 8 % 2**32, i // 8 >> 32, step % 2**32, step >> 32]
-        word = int(rounding.philox(np.array([counter], np.uint64), (seed % 2**32, seed >> 32))[0, i % 8 // 2])
-        assert noise[k] == (word >> 16 if i % 2 else word & 0xFFFF)
+# ------------------------------------------------------------------------------------------- of parameters
 
 
-def test_parameter_noise_is_uniform_and_independent():
-    """In both bytes; in pairs with the neighbour, the next element of the same half, step and seed; and over steps."""
-    n = 1 << 18
-    noise = [rounding.parameter_noise(seed, step, 0, n).astype(np.int64) for seed, step in ((1, 1), (1, 2), (2, 1))]
-    one = np.concatenate([rounding.parameter_noise(1, t, 77, 1) for t in range(1, 1 << 14)]).astype(np.int64)
-    for x in (*noise, one):
-        check(x >> 8, "upper byte")
-        check(x & 255, "lower byte")
-        for k in (1, 2, 8):
-            check((x[:-k] >> 12) << 4 | x[k:] >> 12, f"pairs {k} apart")
-    for other in noise[1:]:
-        check((noise[0] >> 12) << 4 | other >> 12, "pairs")
-        check((noise[0] - other) % 2**16 >> 8, "difference")
+def parameters(seed, step, offset, n):
+    return rounding.noise(seed, step, offset, n, rounding.OF_PARAMETER).astype(np.int64)
+
+
+FAR = [2**k for k in range(17)]             # elements apart
+
+
+def test_a_parameters_noise_has_every_value_of_its_16_bits_alike():
+    """2^22 numbers in 65,536 cells: chi-squared has mean 65,535 and standard deviation sqrt(2 * 65,535). 16 steps of
+    2^18 elements, and 2^18 steps of 16 elements."""
+    over = np.concatenate([parameters(5, t, 2**33 + 77, 16) for t in range(1, 2**18 + 1)])
+    for drawn in (over, np.concatenate([parameters(6, t, 0, 2**18) for t in range(1, 17)])):
+        counts = np.bincount(drawn, minlength=2**16)
+        assert counts.size == 2**16
+        chi2 = float(((counts - 64) ** 2).sum() / 64)
+        assert abs(chi2 - 65535) < 6 * np.sqrt(2 * 65535)
+
+
+@pytest.mark.parametrize("apart", [*FAR, 3, 987, 46368])
+def test_a_parameters_noise_is_independent_of_another_elements(apart):
+    """Within one step, over 64 steps: pairs of the upper four bits, and the correlation. The sum of n products of
+    independent numbers of variance 1 has variance n: z of each step is one of a standard normal, of all together too.
+    (A Weyl sequence alone, or one multiplication of it, fails each of these.)"""
+    n, z = 1 << 15, []
+    for t in range(1, 65):
+        x = parameters(3, t, 0, n + apart)
+        if t <= 4:
+            check((x[:n] >> 12) << 4 | x[apart:] >> 12, (t, apart))
+        u = (x - 32767.5) * np.sqrt(12) / 2**16
+        z.append(float(u[:n] @ u[apart:]) / np.sqrt(n))
+    assert np.abs(z).max() < 6 and abs(np.mean(z)) * 8 < 6
+    # The variance of 64 such z is 1 with a standard deviation of sqrt(2 / 64).
+    assert abs(np.mean(np.square(z)) - 1) < 6 * np.sqrt(2 / 64)
+
+
+def test_three_elements_of_a_parameters_noise_are_independent():
+    """Products of three at equal distances, which determine each other in a Weyl sequence."""
+    n, z = 1 << 15, []
+    for t in range(1, 65):
+        for apart in (1, 2, 1024):
+            u = (parameters(8, t, 0, n + 2 * apart) - 32767.5) * np.sqrt(12) / 2**16
+            z.append(float((u[:n] * u[apart:n + apart] * u[2 * apart:]).sum()) / np.sqrt(n))
+    assert np.abs(z).max() < 6
+    assert abs(np.mean(np.square(z)) - 1) < 6 * np.sqrt(2 / len(z))
+
+
+def test_a_parameters_noise_is_independent_of_other_steps_seeds_and_arrays():
+    """Over the elements of a step, and over the steps of an element."""
+    n = 1 << 15
+    of_states = [rounding.noise(1, 1, 0, n, slot).astype(np.int64) for slot in range(4)]
+    here = parameters(1, 1, 0, n)
+    for other in (*(parameters(1, t, 0, n) for t in (2, 3, 1025)), *(parameters(s, 1, 0, n) for s in (2, 3, 2**63)),
+                  *of_states):
+        check((here >> 12) << 4 | other >> 12, "pairs")
+        check((here - other) % 2**16 >> 8, "difference")
+    one = np.concatenate([parameters(1, t, 77, 1) for t in range(1, n + 1)])
+    for other in (np.concatenate([parameters(1, t, 77 + k, 1) for t in range(1, n + 1)]) for k in (1, 2, 256, 2**16)):
+        check((one >> 12) << 4 | other >> 12, "pairs of elements over the steps")
+        check((one - other) % 2**16 >> 8, "difference over the steps")
+    for k in (1, 2, 8):
+        check((one[:-k] >> 12) << 4 | one[k:] >> 12, f"{k} steps on")
+    for slot in range(4):
+        check((one >> 12) << 4 | over_steps(slot, 16) >> 12, f"array {slot} over the steps")
+
+
+def test_the_mean_of_a_parameters_noise_over_the_steps_is_unbiased():
+    """Of each of 4096 elements over 4096 steps: n means of variance 1/12 / steps. Mean square, largest, mean."""
+    n = steps = 1 << 12
+    total = np.zeros(n)
+    for t in range(1, steps + 1):
+        total += parameters(9, t, 0, n) - 32767.5
+    z = total * np.sqrt(12) / 2**16 / np.sqrt(steps)
+    assert abs(np.mean(z**2) - 1) < 6 * np.sqrt(2 / n) and np.abs(z).max() < 6.5 and abs(np.mean(z)) * np.sqrt(n) < 6

@@ -63,8 +63,9 @@ def test_stochastic_rounding_keeps_what_is_exact_and_goes_only_to_neighbours(see
     oc.functional.sgd(moved, (-gap * part).astype(np.float32), step=step, lr=1.0, seed=seed)
     up = moved.astype(int) - p
     assert np.isin(up, (0, 1)).all() and not up[part == 0].any()
-    # Philox's bits, no others: those that a value's low half is added to.
-    np.testing.assert_array_equal(up, part * 2**16 + rounding.parameter_noise(seed, step, 0, n) >= 2**16)
+    # By these bits, no others: those that a value's low half is added to.
+    noise = rounding.noise(seed, step, 0, n, rounding.OF_PARAMETER)
+    np.testing.assert_array_equal(up, part * 2**16 + noise >= 2**16)
 
 
 @pytest.mark.parametrize("part", [1, 300, 2**15, 2**16 - 1])

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optcore.formats import rounding
 from optcore.search import noise as _noise
 from optcore.search.noise import KINDS, box_muller, noise
 from tests.support.arrays import placed
@@ -122,12 +121,3 @@ def test_signs_are_fair():
     assert abs(x.mean(dtype=np.float64)) < 5 / math.sqrt(N)
     places = x.reshape(-1, 2048).mean(0, dtype=np.float64)
     assert np.abs(places).max() < 5.5 / math.sqrt(N / 2048)
-
-
-def test_noise_of_rounding_and_of_samples_use_other_counters():
-    """A step has at most 53 bits: the top two of the counter's last word are 0 when parameters are rounded."""
-    for kind in KINDS.values():
-        assert (2**53 >> 32) < kind << 30
-        mine = _noise._words(64, 0, kind, 11, 4)
-        other = rounding.parameter_noise(11, 4, 0, 512)
-        assert not np.array_equal(mine[0].astype(np.uint16), other[::8])

@@ -6,8 +6,21 @@
 # exact in every kind of rounding, and a NaN is stored as the plain one.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
-from optcore.kernels.rounding cimport Noise, bits_of, noise_at
+from optcore.kernels.rounding cimport OF_COMPENSATION, OF_PARAMETER, Noise, bits_of, hashed_bits, noise_at
+
+cdef extern from "narrow.h" nogil:
+    enum:
+        TILE "OPTCORE_TILE"                 # elements of a tile, in tile order: see there
+        HALF "OPTCORE_HALF"
+    void spread_16 "optcore_spread_16"(const void* stored, float* to) noexcept      # bfloat16 as float32
+    void gather_16 "optcore_gather_16"(const uint32_t* bits, void* stored) noexcept # the upper halves of words
+    void spread_32 "optcore_spread_32"(const float* x, float* to) noexcept
+    void gather_32 "optcore_gather_32"(const float* x, float* to) noexcept
+
+cdef enum:
+    SPLIT = 256             # elements that are split at a time
 
 cdef extern from *:
     """
@@ -24,16 +37,15 @@ cdef inline float from_bfloat16(uint16_t bits) noexcept nogil:
     return as_float(<uint32_t> bits << 16)
 
 
-cdef inline uint16_t noisy_bfloat16(float value, uint32_t noise) noexcept nogil:
-    """Rounded stochastically by 16 bits of noise."""
+cdef inline uint32_t lifted(float value, uint32_t noise) noexcept nogil:
+    """Rounded stochastically by 16 bits of noise: the bfloat16 is the upper half."""
     # Infinity has no low bits that noise could carry from; a NaN may have.
-    return <uint16_t> ((<uint32_t> 0x7FC00000 if value != value else as_bits(value) + noise) >> 16)
+    return <uint32_t> 0x7FC00000 if value != value else as_bits(value) + noise
 
 
-cdef inline uint16_t to_bfloat16(float value) noexcept nogil:
-    """To nearest, ties to even."""
-    cdef uint32_t x = as_bits(value)
-    return <uint16_t> ((<uint32_t> 0x7FC00000 if value != value else x + 0x7FFF + ((x >> 16) & 1)) >> 16)
+cdef inline uint32_t lifted_to_nearest(float value) noexcept nogil:
+    """Rounded to nearest, ties to even: the bfloat16 is the upper half."""
+    return lifted(value, 0x7FFF + ((as_bits(value) >> 16) & 1))
 
 
 cdef inline uint16_t to_float16(float value) noexcept nogil:
@@ -71,21 +83,71 @@ cdef inline void decode_float16(const void* stored, const uint8_t* units, float*
         to[i] = as_float(bits | (h & 0x8000) << 16)
 
 
+cdef inline void noise_of_tile(Noise noise, uint64_t first, uint32_t* h) noexcept nogil:
+    """The noise of a tile's elements, in tile order; the first is number `first` of its tensor."""
+    cdef int j
+    for j in range(TILE):
+        h[j] = noise_at(noise, first + <uint64_t> (j % HALF // 4 * 8 + j % 4 + (4 if j >= HALF else 0)))
+
+
+cdef inline void bits_of_tile(const uint32_t* h, int slot, uint32_t* bits) noexcept nogil:
+    """16 bits of each element's noise for an array."""
+    cdef int j
+    if slot == OF_PARAMETER:
+        for j in range(TILE):
+            bits[j] = hashed_bits(h[j], 16)
+    else:
+        for j in range(TILE):
+            bits[j] = bits_of(h[j], slot, 16)
+
+
+cdef inline void round_tile(const float* values, void* stored, const uint32_t* h, int slot) noexcept nogil:
+    """Store a tile, rounded stochastically."""
+    cdef uint32_t[TILE] bits
+    cdef int j
+    bits_of_tile(h, slot, bits)
+    for j in range(TILE):
+        bits[j] = lifted(values[j], bits[j])
+    gather_16(bits, stored)
+
+
 cdef inline void encode_bfloat16(const float* values, void* stored, uint8_t* units, Py_ssize_t n, Noise noise,
                                  int slot, uint64_t offset, int code, float decay) noexcept nogil:
-    cdef uint16_t* x = <uint16_t*> stored
-    cdef uint32_t h = noise_at(noise, offset)
+    cdef uint16_t* to = <uint16_t*> stored
+    cdef float[TILE] x, last
+    cdef uint16_t[TILE] edge
+    cdef uint32_t[TILE] h
+    cdef uint32_t onward = <uint32_t> TILE * noise.stride
     cdef Py_ssize_t i
-    for i in range(n):
-        x[i] = noisy_bfloat16(values[i], bits_of(h, slot, 16))
-        h = h + noise.stride
+    cdef int j
+    noise_of_tile(noise, offset, h)
+    for i in range(n // TILE):
+        spread_32(values + i * TILE, x)
+        round_tile(x, to + i * TILE, h, slot)
+        for j in range(TILE):
+            h[j] = h[j] + onward
+    i = n // TILE * TILE
+    if i < n:
+        memset(last, 0, sizeof(last))
+        memcpy(last, values + i, (n - i) * sizeof(float))
+        spread_32(last, x)
+        round_tile(x, edge, h, slot)
+        memcpy(to + i, edge, (n - i) * sizeof(uint16_t))
 
 
 cdef inline void nearest_bfloat16(const float* values, void* stored, Py_ssize_t n) noexcept nogil:
-    cdef uint16_t* x = <uint16_t*> stored
+    cdef uint16_t* to = <uint16_t*> stored
+    cdef float[TILE] x
+    cdef uint32_t[TILE] bits
     cdef Py_ssize_t i
-    for i in range(n):
-        x[i] = to_bfloat16(values[i])
+    cdef int j
+    for i in range(n // TILE):
+        spread_32(values + i * TILE, x)
+        for j in range(TILE):
+            bits[j] = lifted_to_nearest(x[j])
+        gather_16(bits, to + i * TILE)
+    for i in range(n // TILE * TILE, n):
+        to[i] = <uint16_t> (lifted_to_nearest(values[i]) >> 16)
 
 
 cdef inline void nearest_float16(const float* values, void* stored, Py_ssize_t n) noexcept nogil:
@@ -95,24 +157,18 @@ cdef inline void nearest_float16(const float* values, void* stored, Py_ssize_t n
         x[i] = to_float16(values[i])
 
 
-cdef inline void stochastic_bfloat16(const float* values, void* stored, Py_ssize_t n,
-                                     const uint16_t* noise) noexcept nogil:
-    cdef uint16_t* x = <uint16_t*> stored
-    cdef Py_ssize_t i
-    for i in range(n):
-        x[i] = noisy_bfloat16(values[i], noise[i])
-
-
 cdef inline void split_bfloat16(const float* values, void* stored, void* compensation, Py_ssize_t n, Noise noise,
                                 uint64_t offset) noexcept nogil:
     """To nearest, and what that lacks, which is rounded stochastically: to nearest, it would lose updates below 2^-17
     of the parameter."""
-    cdef uint16_t* x = <uint16_t*> stored
-    cdef uint16_t* c = <uint16_t*> compensation
-    cdef Py_ssize_t i
-    cdef float lack
-    for i in range(n):
-        x[i] = to_bfloat16(values[i])
-        lack = values[i] - from_bfloat16(x[i])
-        lack = lack if lack - lack == 0 else 0      # beside an infinity or NaN there is none
-        c[i] = noisy_bfloat16(lack, bits_of(noise_at(noise, offset + <uint64_t> i), 3, 16))
+    cdef float[SPLIT] lack
+    cdef Py_ssize_t i = 0, k, m
+    while i < n:
+        m = min(<Py_ssize_t> SPLIT, n - i)
+        nearest_bfloat16(values + i, <uint16_t*> stored + i, m)
+        for k in range(m):
+            lack[k] = values[i + k] - from_bfloat16((<uint16_t*> stored)[i + k])
+            lack[k] = lack[k] if lack[k] - lack[k] == 0 else 0      # beside an infinity or NaN there is none
+        encode_bfloat16(lack, <uint16_t*> compensation + i, NULL, m, noise, OF_COMPENSATION,
+                        offset + <uint64_t> i, 0, 1)
+        i += m

@@ -15,21 +15,47 @@
 #      storage format other than float32 is such a stage, see formats.pxd.
 #   d) The split is static: a thread meets the same elements at each step, and finds them in its own cache.
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from optcore.kernels.formats cimport SCRATCH, UNIT_BYTES, Format
 from optcore.kernels.stages cimport aside, aside64, read_parameters, write_parameters
+from optcore.kernels.rules cimport prelude
 from optcore.kernels.team cimport Part, share
-from optcore.kernels.tensor cimport MAX_SLOTS, PRELUDE, Tensor
+from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span_fn
 
 cdef enum:
     LINE = 64               # bytes in a cache line
     CHUNK = 4096            # elements; four float32 streams of it are 64 KiB
 
 
+cdef inline bint prepares(const Tensor* t) noexcept nogil:
+    """Whether the gradient is clipped or decay joins it, of which the loops of narrow formats know nothing: one of them
+    in machine code for each rule, not two. What is done instead is the same to every bit."""
+    return (<const float*> t.scalars)[1] != 0 or t.clip_value != INFINITY
+
+
+cdef inline void prepare(const Tensor* t, const float* p, const float* g, float* to, Py_ssize_t n,
+                         float* scalars) noexcept nogil:
+    """The prelude's gradient, and the scalars with which the loop leaves that as it is."""
+    cdef float[PRELUDE] x
+    cdef float clip_value = <float> t.clip_value
+    cdef float w
+    cdef Py_ssize_t i
+    memcpy(x, t.scalars, sizeof(x))
+    for i in range(n):
+        w = p[i]
+        to[i] = prelude(x, clip_value, &w, g[i])
+    memcpy(scalars, t.scalars, MAX_SCALARS * sizeof(float))
+    scalars[0] = 1
+    scalars[1] = 0
+
+
 cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
-    """Elements lo..hi, at most SCRATCH of them, of a tensor whose arrays the loop cannot all read as they are."""
+    """Elements lo..hi, at most SCRATCH of them, of a tensor whose arrays the loop cannot all read as they are, or whose
+    gradient is prepared for it."""
+    cdef float[MAX_SCALARS] scalars
     cdef float[2 + MAX_SLOTS][SCRATCH] scratch        # of g, p, then of the state
     cdef Tensor c = t[0]
     cdef Py_ssize_t n = hi - lo
@@ -45,6 +71,11 @@ cdef inline void converted(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexce
     if t.p_format.decode != NULL:
         read_parameters(t, lo, scratch[1], n)
         c.p = scratch[1]
+    if t.narrow_in_loop and prepares(t):
+        prepare(t, <const float*> c.p, <const float*> c.g, scratch[0], n, scalars)
+        c.g = scratch[0]
+        c.scalars = scalars
+        c.clip_value = INFINITY
     for k in range(MAX_SLOTS):
         f = t.s_format[k]
         if t.s[k] != NULL:
@@ -77,7 +108,7 @@ cdef inline void widened(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept
     cdef int k
     cdef const float* g = <const float*> (<const char*> t.g + lo * t.g_format.bytes)
     if t.g_format.decode != NULL:
-        t.g_format.decode(g, NULL, decoded, n, False)
+        t.g_format.decode(g, NULL, decoded, n, 0)
         g = decoded
     for i in range(n):
         wide[i] = g[i]
@@ -126,6 +157,7 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
     cdef Py_ssize_t begin = part.begin, end = part.end
     cdef Py_ssize_t low = 0, high = count, mid, lo, hi, stop, size
     cdef const Tensor* t
+    cdef span_fn direct
     while low < high:                               # the first tensor that ends after `begin`
         mid = (low + high) // 2
         if tensors[mid].start + tensors[mid].n > begin:
@@ -136,23 +168,25 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
         t = &tensors[low]
         lo = cut(t, begin, grain)
         hi = cut(t, end, grain) if end < total else t.n
-        size = CHUNK if t.plain else SCRATCH
+        direct = t.direct
+        if not t.wide and (t.narrow_in_loop or direct != t.each) and prepares(t):
+            direct = NULL
+        size = SCRATCH if direct == NULL else CHUNK
         stop = head(t) if lo == 0 else lo + size    # the first chunk ends where p is aligned
         if stop == lo:
             stop = lo + size
         while lo < hi:
             stop = min(stop, hi)
-            if t.wide:
-                if t.plain:
-                    t.each(NULL, NULL, t, lo, stop)
-                else:
-                    widened(t, lo, stop)
-                aside64(t, lo, stop - lo)
-            elif t.plain:
-                t.each(NULL, NULL, t, lo, stop)
-                aside(t, lo, <const float*> t.p + lo, stop - lo)
+            if direct != NULL:
+                direct(NULL, NULL, t, lo, stop)
+            elif t.wide:
+                widened(t, lo, stop)
             else:
                 converted(t, lo, stop)
+            if t.wide:
+                aside64(t, lo, stop - lo)
+            elif direct != NULL:
+                aside(t, lo, <const float*> t.p + lo, stop - lo)
             if t.zero_grads:
                 memset(<char*> t.g + lo * t.g_format.bytes, 0, (stop - lo) * t.g_format.bytes)
             lo = stop

@@ -12,10 +12,10 @@
 #   c) The table is filled once, at the import, and only read from then on.
 
 from cpython.mem cimport PyMem_Calloc
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from optcore.kernels.bits16 cimport (decode_bfloat16, decode_float16, encode_bfloat16, nearest_bfloat16,
-                                     nearest_float16, split_bfloat16, stochastic_bfloat16)
+                                     nearest_float16, split_bfloat16)
 from optcore.kernels.block8 cimport BLOCK8, decode_blocks, encode_blocks
 from optcore.kernels.rounding cimport Noise
 
@@ -36,6 +36,7 @@ cdef enum Loop:             # which version of the rules' loops reads and writes
     LOOP_FLOAT32
     LOOP_BFLOAT16
     LOOP_BLOCK8
+    LOOP_ALL16              # p and g as well
     LOOP_FLOAT64            # of float64 tensors: parameter, state and average are all of this format, and so the arithmetic
     LOOPS
     AROUND                  # none: decode, the loop on float32, encode
@@ -54,7 +55,6 @@ ctypedef void (*decode_fn)(const void* stored, const uint8_t* units, float* to, 
 ctypedef void (*encode_fn)(const float* values, void* stored, uint8_t* units, Py_ssize_t n, Noise noise, int slot,
                            uint64_t offset, int code, float decay) noexcept nogil
 ctypedef void (*nearest_fn)(const float* values, void* stored, Py_ssize_t n) noexcept nogil
-ctypedef void (*stochastic_fn)(const float* values, void* stored, Py_ssize_t n, const uint16_t* noise) noexcept nogil
 ctypedef void (*split_fn)(const float* values, void* stored, void* compensation, Py_ssize_t n, Noise noise,
                           uint64_t offset) noexcept nogil
 
@@ -67,10 +67,10 @@ cdef struct Format "optcore_format":
     int block                   # elements that share a unit; these, UNIT_BYTES a block, follow all codes. 1: none
     int roles
     Loop loop                   # of state
+    Loop whole                  # of parameters and gradients as well, where these are rounded stochastically
     decode_fn decode            # to float32; NULL: it is that
-    encode_fn encode            # rounds stochastically by the noise of state: STATE
+    encode_fn encode            # rounds stochastically: STATE, PARAMETER
     nearest_fn nearest          # COPY, PARAMETER
-    stochastic_fn stochastic    # by 16 bits of noise an element: PARAMETER
     split_fn split              # into itself and a COMPENSATION of the same format: PARAMETER
 
 cdef extern from *:
@@ -106,9 +106,8 @@ cdef inline int row(Format f) except -1:
     if f.decode == NULL or f.loop == LOOP_FLOAT64:  # the arithmetic's own: nothing has to be done but for these roles
         needs = COPY | COMPENSATION
     else:
-        if f.encode == NULL: needs |= STATE
+        if f.encode == NULL: needs |= STATE | PARAMETER
         if f.nearest == NULL: needs |= PARAMETER | COPY
-        if f.stochastic == NULL: needs |= PARAMETER
         if f.split == NULL: needs |= COMPENSATION
         needs |= AVERAGE
     if (k == MAX_FORMATS or (k == 0) != (f.decode == NULL) or f.roles & needs or f.block < 1 or SCRATCH % f.block
@@ -123,15 +122,15 @@ cdef inline int fill_formats() except -1:
     FORMATS = <Format*> PyMem_Calloc(MAX_FORMATS + 1, sizeof(Format))
     if FORMATS == NULL:
         raise MemoryError
-    # name, character, code, bytes, unit, block, roles, loop, decode, encode, nearest, stochastic, split
-    row(Format("float32", c"f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32,
-               NULL, NULL, NULL, NULL, NULL))
+    # name, character, code, bytes, unit, block, roles, loop, whole, decode, encode, nearest, split
+    row(Format("float32", c"f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32, AROUND,
+               NULL, NULL, NULL, NULL))
     row(Format("bfloat16", c"H", BRAIN, 2, 2, 1, PARAMETER | GRADIENT | STATE | COMPENSATION | COPY, LOOP_BFLOAT16,
-               decode_bfloat16, encode_bfloat16, nearest_bfloat16, stochastic_bfloat16, split_bfloat16))
-    row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND,
-               decode_float16, NULL, nearest_float16, NULL, NULL))
-    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8,     # codes; packed in words of 4 bytes
-               decode_blocks, encode_blocks, NULL, NULL, NULL))
-    row(Format("float64", c"d", IEEE, 8, 8, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT64,
-               decode_float64, NULL, NULL, NULL, NULL))
+               LOOP_ALL16, decode_bfloat16, encode_bfloat16, nearest_bfloat16, split_bfloat16))
+    row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND, AROUND,
+               decode_float16, NULL, nearest_float16, NULL))
+    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8, AROUND,     # codes; packed in words of 4 bytes
+               decode_blocks, encode_blocks, NULL, NULL))
+    row(Format("float64", c"d", IEEE, 8, 8, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT64, AROUND,
+               decode_float64, NULL, NULL, NULL))
     return 0

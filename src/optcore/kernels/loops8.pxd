@@ -3,7 +3,8 @@
 # the first cache, and then stored, since its unit depends on its new values.
 #
 # Owns the order in which a block's elements are met; never the codes (block8.pxd), nor the formulas (rules.pxi). A
-# word holds the codes of four elements that are 64 apart, so a round of the loop makes four.
+# word holds the codes of four elements that are 64 apart, so a round of the loop makes four. The gradient is neither
+# clipped nor joined by decay here (engine.pxd): what the compiler is told, it leaves out of the prelude.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t
@@ -24,9 +25,6 @@ cdef extern from *:
 
 
 cdef struct Block:                      # what a round takes with it
-    float[PRELUDE] x
-    float clip_value
-    bint simple                         # no clipping and no coupled decay
     float[MAX_SLOTS] unit
     uint32_t[MAX_SLOTS] top
 
@@ -42,19 +40,19 @@ cdef inline float decay_of(const rule_t* r, int slot) noexcept nogil:
     return (<const float*> r)[which - 1] if which else <float> 1.0
 
 
-cdef inline void blocks(const rule_t* kind, const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
-    """Elements lo..hi: lo begins a block, hi ends one or the tensor."""
+cdef inline void blocks(const rule_t* kind, const void* form, const Tensor* t, Py_ssize_t lo,
+                        Py_ssize_t hi) noexcept nogil:
+    """One rule over elements lo..hi: lo begins a block, hi ends one or the tensor."""
     cdef float[2][BLOCK8] edge          # p and g of a tensor's last block, where it is not full
     # Copies: through the pointers the compiler would have to fear that a store to p changes them.
     cdef rule_t r = (<const rule_t*> (<const float*> t.scalars + PRELUDE))[0]
-    cdef Block b
+    cdef float[PRELUDE] x
     cdef float* p
     cdef const float* g
     cdef Py_ssize_t n
     cdef Py_ssize_t at = lo
-    memcpy(b.x, t.scalars, sizeof(b.x))
-    b.clip_value = <float> t.clip_value
-    b.simple = b.x[1] == 0 and b.clip_value == INFINITY
+    memcpy(x, t.scalars, sizeof(x))
+    x[1] = 0
     while at < hi:
         n = min(<Py_ssize_t> BLOCK8, hi - at)
         p = <float*> t.p + at
@@ -65,39 +63,29 @@ cdef inline void blocks(const rule_t* kind, const Tensor* t, Py_ssize_t lo, Py_s
             memcpy(edge[1], g, n * sizeof(float))
             p = edge[0]
             g = edge[1]
-        block(&r, &b, t, at, p, g, n)
+        block(&r, x, t, at, p, g, n)
         if n < BLOCK8:
             memcpy(<float*> t.p + at, edge[0], n * sizeof(float))
         at += BLOCK8
 
 
-cdef inline void block(const rule_t* r, Block* b, const Tensor* t, Py_ssize_t at, alone p, only_read g,
+cdef inline void block(const rule_t* r, const float* x, const Tensor* t, Py_ssize_t at, alone p, only_read g,
                        Py_ssize_t n) noexcept nogil:
     """The block that begins at element `at`; its p and g are these, of which n are the tensor's."""
     cdef float[MAX_SLOTS][BLOCK8] values            # new, of the state
     cdef uint32_t* words[MAX_SLOTS]
-    cdef float[PRELUDE] x
+    cdef Block b
     cdef Py_ssize_t i, j
     cdef int k
     for k in range(traits(r).slots):
         words[k] = <uint32_t*> t.s[k] + at // 4
         b.unit[k] = (<float*> t.e[k] + at // BLOCK8)[0]
         b.top[k] = 0
-    if b.simple:                        # said to the compiler, what has no effect takes no instructions
-        x[0] = b.x[0]
-        x[1] = 0
-        x[2] = b.x[2]
-        for j in range(WORDS):
-            element(r, b, x, INFINITY, words, values, p, g, j, 0)
-            element(r, b, x, INFINITY, words, values, p, g, j, 1)
-            element(r, b, x, INFINITY, words, values, p, g, j, 2)
-            element(r, b, x, INFINITY, words, values, p, g, j, 3)
-    else:
-        for j in range(WORDS):
-            element(r, b, b.x, b.clip_value, words, values, p, g, j, 0)
-            element(r, b, b.x, b.clip_value, words, values, p, g, j, 1)
-            element(r, b, b.x, b.clip_value, words, values, p, g, j, 2)
-            element(r, b, b.x, b.clip_value, words, values, p, g, j, 3)
+    for j in range(WORDS):
+        element(r, &b, x, words, values, p, g, j, 0)
+        element(r, &b, x, words, values, p, g, j, 1)
+        element(r, &b, x, words, values, p, g, j, 2)
+        element(r, &b, x, words, values, p, g, j, 3)
     if n < BLOCK8:                      # what fills the block up is stored as zeros, and no part of the largest
         for k in range(traits(r).slots):
             memset(values[k] + n, 0, (BLOCK8 - n) * sizeof(float))
@@ -105,18 +93,18 @@ cdef inline void block(const rule_t* r, Block* b, const Tensor* t, Py_ssize_t at
             for i in range(n):
                 b.top[k] = max(b.top[k], top_of(values[k][i], code_of(r, k)))
     # Not a loop: what depends on the array would be decided inside that of encode8.
-    if traits(r).slots > 0: put(r, b, t, at, values, 0)
-    if traits(r).slots > 1: put(r, b, t, at, values, 1)
-    if traits(r).slots > 2: put(r, b, t, at, values, 2)
+    if traits(r).slots > 0: put(r, &b, t, at, values, 0)
+    if traits(r).slots > 1: put(r, &b, t, at, values, 1)
+    if traits(r).slots > 2: put(r, &b, t, at, values, 2)
 
 
-cdef inline void element(const rule_t* r, Block* of, const float* x, float clip_value, uint32_t** words,
+cdef inline void element(const rule_t* r, Block* of, const float* x, uint32_t** words,
                          float[BLOCK8]* values, float* p, const float* g, Py_ssize_t j, int q) noexcept nogil:
     """The element whose codes are byte q of the words j."""
     cdef Py_ssize_t i = WORDS * q + j
     cdef float a = 0, b = 0, c = 0
     cdef float w = p[i]
-    cdef float d = prelude(x, clip_value, &w, g[i])
+    cdef float d = prelude(x, INFINITY, &w, g[i])
     if traits(r).slots > 0: a = value8(words[0][j], q, of.unit[0], code_of(r, 0))
     if traits(r).slots > 1: b = value8(words[1][j], q, of.unit[1], code_of(r, 1))
     if traits(r).slots > 2: c = value8(words[2][j], q, of.unit[2], code_of(r, 2))

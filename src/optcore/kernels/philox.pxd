@@ -2,11 +2,11 @@
 # Philox 4x32-10: counter-based random numbers. Four words are a function of a counter of four words and a key of two,
 # so that any element's can be made at any time, by any thread.
 #
-# Owns the generator and its use for the rounding of parameters; never stores state.
+# Owns the generator; never stores state.
 # Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011. formats/ says the same in NumPy;
 # tests hold both against the known answers that the authors publish.
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef inline void philox(uint32_t* x, uint32_t key0, uint32_t key1) noexcept nogil:
@@ -24,21 +24,3 @@ cdef inline void philox(uint32_t* x, uint32_t key0, uint32_t key1) noexcept nogi
         x[0] = high
         key0 = key0 + <uint32_t> 0x9E3779B9
         key1 = key1 + <uint32_t> 0xBB67AE85
-
-
-cdef inline void philox_halves(uint16_t* to, Py_ssize_t groups, uint64_t first, uint64_t seed,
-                               uint64_t step) noexcept nogil:
-    """16 random bits for each of 8 * groups elements, the first of which is number 8 * first: the halves, lower
-    first, of the words whose counter is (group, step) and whose key is the seed."""
-    cdef uint32_t[4] x
-    cdef Py_ssize_t i
-    cdef int k
-    for i in range(groups):
-        x[0] = <uint32_t> (first + <uint64_t> i)
-        x[1] = <uint32_t> ((first + <uint64_t> i) >> 32)
-        x[2] = <uint32_t> step
-        x[3] = <uint32_t> (step >> 32)
-        philox(x, <uint32_t> seed, <uint32_t> (seed >> 32))
-        for k in range(4):
-            to[8 * i + 2 * k] = <uint16_t> x[k]
-            to[8 * i + 2 * k + 1] = <uint16_t> (x[k] >> 16)

@@ -385,10 +385,8 @@ cdef class Plan:
                 t.clip_value = clip_value
                 if t.average != NULL:
                     t.weight = blocks[block][2]
-                if t.narrow_in_loop or not t.plain:
-                    t.seed = seed + self.numbers[t.number]
-                    t.step = blocks[block][0]
-                    t.noise = noise_of(t.seed, t.step)
+                if t.narrow_in_loop or t.direct == NULL or t.p_format.decode != NULL:
+                    t.noise = noise_of(seed + self.numbers[t.number], blocks[block][0])
         except BaseException:
             self.release(n)
             raise

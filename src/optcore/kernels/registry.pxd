@@ -5,11 +5,13 @@
 
 from libc.string cimport memset
 
-from optcore.kernels.formats cimport LOOP_BFLOAT16, LOOP_BLOCK8, LOOP_FLOAT64
-from optcore.kernels.loops cimport bfloat16, eight, span
+from optcore.kernels.formats cimport LOOP_ALL16, LOOP_BFLOAT16, LOOP_BLOCK8, LOOP_FLOAT64
+from optcore.kernels.loops cimport span
+from optcore.kernels.loops8 cimport blocks
 from optcore.kernels.rules cimport rule_t, traits
 from optcore.kernels.table cimport MAX_RULES, Registry, Rule
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, span_fn
+from optcore.kernels.tiles cimport all16, state16, tiles
 
 cdef extern from *:
     # One more at each place in the C file that names it: the versions of enlist, one for each type in rule_t, are
@@ -33,10 +35,11 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     rule.decays = traits(kind).decays
     rule.fields = sizeof(rule_t) // sizeof(float)
     for k in range(<int> LOOP_FLOAT64): # without state all are one; that of float64 is registry64.pxd's
-        rule.spans[k] = <span_fn> <void*> span[rule_t, float]
+        rule.spans[k] = <span_fn> <void*> span[rule_t]
+    rule.spans[<int> LOOP_ALL16] = <span_fn> <void*> tiles[rule_t, all16]
     if traits(kind).slots > 0:
-        rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> span[rule_t, bfloat16]
-        rule.spans[<int> LOOP_BLOCK8] = <span_fn> <void*> span[rule_t, eight]
+        rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> tiles[rule_t, state16]
+        rule.spans[<int> LOOP_BLOCK8] = <span_fn> <void*> blocks[rule_t]
     return append(to, known, rule, name, blank)
 
 

@@ -20,8 +20,12 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+cdef enum:                  # what has noise beside the state arrays 0 to 2
+    OF_PARAMETER = -1
+    OF_COMPENSATION = 3
 
-cdef struct Noise:          # of one tensor's state at one step
+
+cdef struct Noise:          # of one tensor at one step
     uint32_t start
     uint32_t stride
 
@@ -39,9 +43,16 @@ cdef inline uint32_t noise_at(Noise noise, uint64_t element) noexcept nogil:
     return noise.start + <uint32_t> element * noise.stride
 
 
+cdef inline uint32_t hashed_bits(uint32_t noise, int bits) noexcept nogil:
+    """So many bits of an element's noise for a parameter: mixed, since neighbours of a Weyl sequence depend on each
+    other."""
+    noise = (noise ^ (noise >> 16)) * <uint32_t> 0x7FEB352D
+    return (noise ^ (noise >> 15)) * <uint32_t> 0x846CA68B >> (32 - bits)
+
+
 cdef inline uint32_t bits_of(uint32_t noise, int slot, int bits) noexcept nogil:
-    """So many bits of an element's noise for a state array: 0 takes the lower end, 1 the upper, the others the upper
-    end of a multiple."""
+    """So many bits of an element's noise for an array: state array 0 takes the lower end, 1 the upper, 2 and what a
+    parameter lacks the upper end of a multiple."""
     if slot == 0:
         return noise & (((<uint32_t> 1) << bits) - 1)
     cdef uint32_t by = <uint32_t> 0x85EBCA6B if slot == 2 else <uint32_t> 0xC2B2AE35

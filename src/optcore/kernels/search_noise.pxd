@@ -12,8 +12,7 @@
 #     gaussian     in every 256 elements the four words of 64 counters, words first: 0 of all, 1 of all, ...
 #     rademacher   in every 2048 elements 32 bits of such words of 16 counters, bits last: bit 0 of all 64 words, ...
 #
-# The counter is (number of the counter, sample, kind << 30); the top of its last word, which a step of an optimizer
-# never reaches, keeps it apart from the noise of rounding.
+# The counter is (number of the counter, sample, kind << 30).
 
 from libc.math cimport sqrtf
 from libc.stdint cimport int32_t, uint32_t, uint64_t

@@ -5,10 +5,10 @@
 # Owns their order: every stage takes the parameters as the rule left them, in float32, before any rounding. Never knows
 # a format: its row does the rounding.
 
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from optcore.kernels.formats cimport SCRATCH
-from optcore.kernels.philox cimport philox_halves
+from optcore.kernels.rounding cimport OF_PARAMETER
 from optcore.kernels.tensor cimport STOCHASTIC, Tensor
 
 
@@ -24,16 +24,12 @@ cdef inline void read_parameters(const Tensor* t, Py_ssize_t lo, float* w, Py_ss
 
 
 cdef inline void write_parameters(const Tensor* t, Py_ssize_t lo, const float* w, Py_ssize_t n) noexcept nogil:
-    cdef uint16_t[SCRATCH + 16] noise
     cdef char* p = <char*> t.p + lo * t.p_format.bytes
     cdef uint64_t offset = t.offset + <uint64_t> lo
-    cdef Py_ssize_t skip
     if t.compensation != NULL:
         t.p_format.split(w, p, <char*> t.compensation + lo * t.p_format.bytes, n, t.noise, offset)
     elif t.rounding == STOCHASTIC:
-        skip = <Py_ssize_t> (offset & 7)
-        philox_halves(noise, (skip + n + 7) // 8, offset >> 3, t.seed, t.step)
-        t.p_format.stochastic(w, p, n, noise + skip)
+        t.p_format.encode(w, p, NULL, n, t.noise, OF_PARAMETER, offset, 0, 1)
     else:
         t.p_format.nearest(w, p, n)
 

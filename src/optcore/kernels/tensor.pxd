@@ -39,10 +39,10 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     Rounding rounding
     int block               # cuts fall on multiples of it: the largest block of the state's formats
     bint narrow_in_loop     # the loop itself reads and writes state, which is not float32
-    bint plain              # the loop reads and writes all arrays as they are
     bint wide               # float64: parameter, state and average, and so the arithmetic
     bint zero_grads
     span_fn each            # the rule's loop, for that format
+    span_fn direct          # a loop that reads and writes all arrays as they are; or NULL
     const void* scalars     # PRELUDE numbers, then the rule's struct; in the tensor's arithmetic
     double clip_value       # the gradient is first brought into -clip_value..clip_value
     double weight
@@ -50,6 +50,4 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     Py_ssize_t start        # elements of the tensors before this one
     Py_ssize_t number       # which of its plan's tensors it is
     uint64_t offset         # number of this shard's first element in the whole tensor
-    uint64_t seed           # of the noise
-    uint64_t step
-    Noise noise             # of the state
+    Noise noise             # of what is rounded stochastically

@@ -86,7 +86,7 @@ OPTIONS: tuple[Option, ...] = (
            words={TORCH: "clip by the global norm of the gradients, as torch.nn.utils.clip_grad_norm_ but without "
                          "changing them; `grad_norm` then holds the norm."}),
     Option("rounding", "stochastic", "str", (FUNCTION,),
-           "of bfloat16 parameters, 'stochastic' (by Philox) or 'nearest'.", choices=("stochastic", "nearest")),
+           "of bfloat16 parameters, 'stochastic' or 'nearest'.", choices=("stochastic", "nearest")),
     Option("clip_value", None, "float | None", (FUNCTION, STEP, TORCH),
            "the step is made as if every element of the gradients had then been brought into -clip_value..clip_value.",
            setting=CLIP_VALUE,
