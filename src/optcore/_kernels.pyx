@@ -13,11 +13,12 @@ Design:
   e) Counts are Py_ssize_t. The GIL is released for the walk, while the buffers are held.
 """
 cimport cython
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release,
+                             PyObject_GetBuffer)
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, apart, dense, disjoint, fits,

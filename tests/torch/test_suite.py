@@ -1,9 +1,10 @@
 """torch's own optimizer suite over our classes: the inputs and error inputs of optim_db, which ship in the wheel, and
 the behaviours that test/test_optim.py::TestOptimRenewed asks of every optimizer, in words of our own.
 
-A case is one behaviour with one input of one class. Left out are those about what these classes do not take, and say
-so: complex and float64 parameters, sparse gradients, differentiable=True, other devices. test_step.py has their
-refusals; and those that compare torch's implementations (foreach, fused, compiled) with each other.
+A case is one behaviour with one input of one class, in float32 and in float64; the two about complex parameters are in
+both widths of these. Left out are those about what these classes do not take, and say so: sparse gradients,
+differentiable=True, other devices. test_step.py has their refusals; and those that compare torch's implementations
+(foreach, fused, compiled) with each other.
 """
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ def behaviour(f):
 
 
 def test_the_number_of_cases_that_the_readme_names():
-    assert (len(INFOS), len(INPUTS), len(ERRORS), len(BEHAVIOURS)) == (11, 70, 89, 21)
-    assert len(BEHAVIOURS) * len(INPUTS) + len(ERRORS) == 1559
+    assert (len(INFOS), len(INPUTS), len(ERRORS), len(BEHAVIOURS)) == (11, 70, 89, 23)
+    assert 2 * len(BEHAVIOURS) * len(INPUTS) + len(ERRORS) == 3309
 
 
 @pytest.mark.parametrize(("info", "cls", "case"), ERRORS, ids=names(ERRORS))
@@ -63,9 +64,18 @@ def test_error_inputs(info, cls, case):
                 opt.step()
 
 
-@pytest.mark.parametrize("asked", range(21))
+@pytest.fixture(params=[torch.float32, torch.float64], ids=str)
+def default_dtype(request):
+    """Parameters are made in it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("asked", range(23))
 @pytest.mark.parametrize(("info", "cls", "case"), INPUTS, ids=names(INPUTS))
-def test_behaviours(asked, info, cls, case):
+def test_behaviours(asked, info, cls, case, default_dtype):
     torch.manual_seed(0)
     BEHAVIOURS[asked](info, cls, copy.deepcopy(case.kwargs))
 
@@ -374,3 +384,52 @@ def what_torch_keeps_of_the_accepted_flags_is_kept(info, cls, kwargs):
             flagged = cls(params, **{**kwargs, flag: True})
             step_some(flagged, lambda: fixed_loss(params), 1)
             assert flagged.state_dict()["param_groups"][0][flag] is True
+
+
+@behaviour
+def complex_parameters_are_stepped_as_pairs_of_real_ones(info, cls, kwargs):
+    kind = torch.complex128 if torch.get_default_dtype() == torch.float64 else torch.complex64
+    params = [torch.nn.Parameter(torch.randn(10, 5, dtype=kind)), torch.nn.Parameter(torch.randn(10, dtype=kind))]
+    pairs = [torch.nn.Parameter(torch.view_as_real(p.detach()).clone()) for p in params]
+    opt, other = cls(params, **copy.deepcopy(kwargs)), cls(pairs, **copy.deepcopy(kwargs))
+    for _ in range(3):
+        for p, pair in zip(params, pairs, strict=True):
+            p.grad = torch.randn_like(p)
+            pair.grad = torch.view_as_real(p.grad).clone()
+        opt.step()
+        other.step()
+        for p, pair in zip(params, pairs, strict=True):
+            assert torch.equal(torch.view_as_real(p.detach()), pair)
+            for key, x in opt.state[p].items():
+                real = torch.view_as_real(x) if x.is_complex() else x
+                assert torch.equal(real, other.state[pair][key].view_as(real)), key
+    again = clone(params)
+    twin = cls(again, **copy.deepcopy(kwargs))
+    twin.load_state_dict(copy.deepcopy(opt.state_dict()))
+    for p, q in zip(params, again, strict=True):
+        p.grad = q.grad = torch.ones_like(p)
+    opt.step()
+    twin.step()
+    assert all(map(torch.equal, params, again))
+
+
+@behaviour
+def complex_parameters_take_the_way_of_torchs(info, cls, kwargs):
+    """A function of one complex number, which torch.optim and we descend; the ways part by roundings alone, as the loss
+    is smooth and 25 steps are few. What a step rounds is at most some units of the last place of what it moves."""
+    kind = torch.complex128 if torch.get_default_dtype() == torch.float64 else torch.complex64
+    kwargs.setdefault("lr", 1e-3)
+    kwargs = {**kwargs, "lr": float(kwargs["lr"])}
+    starts = torch.randn(3, dtype=kind)
+    ends = []
+    for made in (cls, info.optim_cls):
+        z = torch.nn.Parameter(starts.clone())
+        opt = made([z], **copy.deepcopy(kwargs))
+        for _ in range(25):
+            opt.zero_grad()
+            loss = ((z - 1 - 2j).abs().square() + (z * z).real.sin()).sum()
+            loss.backward()
+            opt.step()
+        ends.append(z.detach())
+    unit = torch.finfo(kind).eps
+    torch.testing.assert_close(ends[0], ends[1], rtol=1000 * unit, atol=1000 * unit)

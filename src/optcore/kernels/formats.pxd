@@ -35,7 +35,6 @@ cdef enum:                  # DLPack's type codes
 cdef enum Loop:             # which version of the rules' loops reads and writes state itself; see loops.pxd
     LOOP_FLOAT32
     LOOP_BFLOAT16
-    LOOP_BLOCK8
     LOOP_ALL16              # p and g as well
     LOOP_FLOAT64            # of float64 tensors: parameter, state and average are all of this format, and so the arithmetic
     LOOPS
@@ -129,7 +128,7 @@ cdef inline int fill_formats() except -1:
                LOOP_ALL16, decode_bfloat16, encode_bfloat16, nearest_bfloat16, split_bfloat16))
     row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND, AROUND,
                decode_float16, NULL, nearest_float16, NULL))
-    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, LOOP_BLOCK8, AROUND,     # codes; packed in words of 4 bytes
+    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, AROUND, AROUND,     # codes; packed in words of 4 bytes
                decode_blocks, encode_blocks, NULL, NULL))
     row(Format("float64", c"d", IEEE, 8, 8, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT64, AROUND,
                decode_float64, NULL, NULL, NULL))

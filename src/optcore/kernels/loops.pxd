@@ -3,7 +3,7 @@
 # is written one element at a time; the compiler makes SIMD code of it.
 #
 # Owns what is read and written, element by element; never a formula (rules.pxi) nor the choice of elements (engine.pxd).
-# Other state has loops of its own: tiles.pxd, loops8.pxd, loops64.pxd.
+# tiles.pxd and loops64.pxd have those of other formats; what is in blocks is decoded and encoded around this one.
 
 from libc.string cimport memcpy
 

@@ -62,8 +62,9 @@ cdef extern from *:
     #endif
     }
 
-    /* Ask for the cache line at p, into the second cache; any address may be asked for. */
+    /* Ask for the cache line at p, into the second cache or the first; any address may be asked for. */
     #define optcore_prefetch(p) __builtin_prefetch((p), 0, 2)
+    #define optcore_prefetch_near(p) __builtin_prefetch((p), 0, 3)
 
     static double optcore_seconds(void) {
         struct timespec t;
@@ -82,4 +83,5 @@ cdef extern from *:
     const char* openmp_library "optcore_openmp_library"() noexcept nogil
     int cpu_level "optcore_cpu_level"() noexcept nogil
     void prefetch "optcore_prefetch"(const void* p) noexcept nogil
+    void prefetch_near "optcore_prefetch_near"(const void* p) noexcept nogil
     double seconds "optcore_seconds"() noexcept nogil

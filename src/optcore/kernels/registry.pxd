@@ -5,9 +5,8 @@
 
 from libc.string cimport memset
 
-from optcore.kernels.formats cimport LOOP_ALL16, LOOP_BFLOAT16, LOOP_BLOCK8, LOOP_FLOAT64
+from optcore.kernels.formats cimport LOOP_ALL16, LOOP_BFLOAT16, LOOP_FLOAT64
 from optcore.kernels.loops cimport span
-from optcore.kernels.loops8 cimport blocks
 from optcore.kernels.rules cimport rule_t, traits
 from optcore.kernels.table cimport MAX_RULES, Registry, Rule
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, span_fn
@@ -39,7 +38,6 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     rule.spans[<int> LOOP_ALL16] = <span_fn> <void*> tiles[rule_t, all16]
     if traits(kind).slots > 0:
         rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> tiles[rule_t, state16]
-        rule.spans[<int> LOOP_BLOCK8] = <span_fn> <void*> blocks[rule_t]
     return append(to, known, rule, name, blank)
 
 

@@ -1,8 +1,7 @@
 # cython: cdivision=True
 # The noise of stochastic rounding: counter-based random numbers, a few bits for each element and step.
 #
-# Owns what noise an element of a state array takes; never how a format is rounded with it (bits16.pxd, block8.pxd), nor
-# the noise of parameters, which is Philox's (philox.pxd).
+# Owns what noise an element of an array takes; never how a format is rounded with it (bits16.pxd, block8.pxd).
 #
 # Design:
 #   a) Narrow state is rounded stochastically. To nearest it would stop following: with beta2 = 0.999 a step
@@ -14,7 +13,8 @@
 #      rounding unbiased, and that of two elements is independent over the steps: the error of a mean over many elements
 #      falls as if all were independent. (With one stride for all steps some elements were always rounded together, and
 #      the mean of an 8-bit v was off by 1 % at any size.) It costs one addition; a hash of each element would cost more
-#      than the rule. Parameters, whose rounding nothing averages out, take theirs from Philox.
+#      than the rule. Parameters, whose rounding nothing averages out, take a hash of it all the same: where their format
+#      is stored that is not what limits the step, and elements are then independent within each step as well.
 #   d) Adding uniform bits below the last kept one and cutting them off rounds up with just the probability of
 #      the distance; what is exact stays exact, since its low bits are 0.
 
@@ -50,10 +50,19 @@ cdef inline uint32_t hashed_bits(uint32_t noise, int bits) noexcept nogil:
     return (noise ^ (noise >> 15)) * <uint32_t> 0x846CA68B >> (32 - bits)
 
 
-cdef inline uint32_t bits_of(uint32_t noise, int slot, int bits) noexcept nogil:
-    """So many bits of an element's noise for an array: state array 0 takes the lower end, 1 the upper, 2 and what a
-    parameter lacks the upper end of a multiple."""
+cdef inline uint32_t factor_of(int slot, int bits) noexcept nogil:
+    """State array 0 takes the lower end of an element's noise, 1 the upper, 2 and what a parameter lacks the upper end of
+    a multiple: all are upper ends of the noise times a number."""
     if slot == 0:
-        return noise & (((<uint32_t> 1) << bits) - 1)
-    cdef uint32_t by = <uint32_t> 0x85EBCA6B if slot == 2 else <uint32_t> 0xC2B2AE35
-    return (noise if slot == 1 else noise * by) >> (32 - bits)
+        return <uint32_t> 1 << (32 - bits)
+    return <uint32_t> 1 if slot == 1 else (<uint32_t> 0x85EBCA6B if slot == 2 else <uint32_t> 0xC2B2AE35)
+
+
+cdef inline uint32_t bits_of(uint32_t noise, int slot, int bits) noexcept nogil:
+    """So many bits of an element's noise for an array."""
+    return noise * factor_of(slot, bits) >> (32 - bits)
+
+
+cdef inline Noise noise_for(Noise noise, int slot, int bits) noexcept nogil:
+    """The sequence whose upper bits are an array's, element by element."""
+    return Noise(noise.start * factor_of(slot, bits), noise.stride * factor_of(slot, bits))
