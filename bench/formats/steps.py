@@ -68,8 +68,8 @@ def main():
     options = parsed(made)
     sizes = options.sizes or ([1 << 16] if options.quick else [1 << 16, 1 << 20, 1 << 24])
     info = oc.build_info()
-    print(f"Adam, {options.threads} threads, {info['isa']} kernels; time of our float32 step over the format's, and over "
-          "that of its roof\n")
+    print(f"Adam, {options.threads} threads, {info['isa']} kernels; times as fast: our float32 step's time over "
+          "this, or over that of its roof\n")
     print("| parameters | format | bytes | us a step | its time / float32's | times as fast [quartiles] | roof |\n"
           "|---:|---|---:|---:|---:|---:|---:|")
     for n in sizes:

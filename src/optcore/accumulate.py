@@ -55,8 +55,8 @@ class GradientAccumulator:
         return self._totals[0] if self._single else list(self._totals)
 
     def add(self, grads: Any, *, weight: float = 1.0, num_threads: int | None = None) -> None:
-        """Add weight * grads to the sums, in one walk. grads: as the parameters were given; float32, bfloat16 or
-        float16; None adds nothing.
+        """Add weight * grads to the sums, in one walk. grads: as the parameters were given; float32, float64,
+        bfloat16 or float16; None adds nothing.
 
         Raises TypeError or ValueError, naming the argument, before anything is changed.
         """

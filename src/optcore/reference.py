@@ -15,7 +15,7 @@ from optcore.formats import FORMATS, decode, form_of, format_of, numbers
 from optcore.formats.rounding import OF_COMPENSATION, OF_PARAMETER, noise
 from optcore.rules import RULES, Rule, elementwise
 from optcore.rules.made import Template
-from optcore.step.arrays import memory_order
+from optcore.step.arrays import memory_order, parts
 from optcore.step.options import FUNCTION, check
 from optcore.step.signatures import function
 
@@ -78,6 +78,7 @@ def _runner(rule: Rule) -> Callable[..., None]:
 
     def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
             clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
+        arrays = tuple(map(parts, arrays))
         _check(rule, arrays, {"compensation": compensation, "copy": copy, "average": average}, offset)
         check(FUNCTION, {"rounding": rounding, "clip_value": clip_value, "average_weight": average_weight})
         axes = memory_order(arrays[0])          # of elements, by which noise and blocks are counted

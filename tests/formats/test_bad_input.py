@@ -100,7 +100,8 @@ def test_functional_refuses_bad_eight_bit_state(name):
         p, g = good_arrays(rule, (n,))[:2]
         good = [oc.state_array(p, "int8") for _ in rule.keys]
         size = good[0].size
-        bads = [np.zeros(size - 1, np.uint8), np.zeros(size + 1, np.uint8), np.zeros(size + 260, np.uint8), np.zeros(size // 260 * 257, np.uint8),
+        bads = [np.zeros(size - 1, np.uint8), np.zeros(size + 1, np.uint8), np.zeros(size + 260, np.uint8),
+                np.zeros(size // 260 * 257, np.uint8),
                 np.zeros(n, np.uint8), np.zeros(0, np.uint8), good[0][None], good[0].view(np.int8),
                 *(shifted(good[0], by) for by in (1, 2, 3)), np.zeros(2 * size, np.uint8)[::2], read_only(good[0]),
                 p[:size].astype(np.float16), bytes(size)]

@@ -74,6 +74,52 @@ def test_any_order_of_memory_gives_the_same_numbers(family, form, order, other, 
         assert_same_bits(loaded.state[0][key], x, key)
 
 
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@settings(max_examples=10)
+@given(order=ORDERS, seed=st.integers(0, 2**32 - 1))
+def test_complex_parameters_are_stepped_as_pairs(family, kind, order, seed):
+    rng = np.random.default_rng(seed)
+
+    def drawn():
+        return (rng.standard_normal((3, 5)) + 1j * rng.standard_normal((3, 5))).astype(kind)
+
+    def pairs(a):
+        return np.stack([a.real, a.imag], axis=-1)
+
+    p = laid_out(drawn(), order)
+    q = pairs(p)
+    a, b = (getattr(oc, family)({"w": x}, average=0.9) for x in (p, q))
+    for t in range(3):
+        g = drawn()
+        b.step({"w": pairs(g)}, max_norm=3.0)
+        given = laid_out(g, order)
+        a.step({"w": given}, max_norm=3.0, undoable=True, zero_grads=True)
+        assert not given.any()
+        if t == 1:
+            a.undo()
+            a.step({"w": g}, max_norm=3.0)
+    assert_same_bits(pairs(p), q)
+    for key, x in b.state[0].items():
+        assert_same_bits(a.state[0][key], x, key)
+    again = getattr(oc, family)({"w": p}, average=0.9)
+    again.load_state_dict(a.state_dict())
+    for key, x in a.state[0].items():
+        assert_same_bits(again.state[0][key], x, key)
+    refuse("complex", [p], a.step, {"w": np.ones((3, 5))})
+
+
+def test_complex_arrays_in_functions():
+    p, g = np.full(3, 1 + 2j), np.full(3, 3 - 4j)
+    m, v = oc.state_array(p), oc.state_array(p)
+    q, n, w = p.copy(), m.copy(), v.copy()
+    assert m.shape == (3, 2)
+    functional.adam(p, g, m, v, step=1)
+    reference.adam(q, g, n, w, step=1)
+    for a, b in ((p, q), (m, n), (v, w)):
+        assert a.tobytes() == b.tobytes()
+
+
 def test_scalars_are_not_rounded_to_float32():
     p = np.ones(3)
     oc.SGD([p], lr=1 / 3).step([np.full(3, 0.1)])

@@ -20,8 +20,9 @@ def _docstring(family: Family) -> str:
 
 Parameters
     params: an array, a list of arrays, a dict of arrays, or a list of groups {{"params": ..., setting: value}};
-        float32 or bfloat16 (ml_dtypes, or its bits as uint16), C-contiguous, NumPy or anything with the buffer
-        protocol, __array_interface__ or CPU DLPack. Updated in place by `step`, never copied.
+        float32, float64, complex (stepped as pairs of real numbers) or bfloat16 (ml_dtypes, or its bits as uint16),
+        in any order of memory without holes, NumPy or anything with the buffer protocol, __array_interface__ or
+        CPU DLPack. Updated in place by `step`, never copied.
 {paragraphs(CLASS, first_key(family))}
     the others: names, meaning and defaults of torch.optim where it has them; they may be changed between steps in
         `param_groups`, and a number may be a function of the step (see optcore.schedules).

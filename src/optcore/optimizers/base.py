@@ -131,7 +131,8 @@ class Optimizer(Saved, Policy):
 
     @property
     def averages(self) -> Any:
-        """The moving averages of the parameters, as these were given (a dict, or a list over all groups); float32.
+        """The moving averages of the parameters, as these were given (a dict, or a list over all groups); float32,
+        of float64 parameters float64.
 
         They begin as the parameters do before the first step. Raises RuntimeError before it, or without average=.
         """

@@ -72,7 +72,13 @@ PARAMETER, STATE, GRADIENT = playing("parameter"), playing("state"), playing("gr
 EXTRAS = {role: playing(role) for role in ("compensation", "copy", "average")}
 
 
-REAL = {"complex64": np.float32, "complex128": np.float64}      # complex numbers are taken as pairs of these
+_REAL = {"complex64": np.float32, "complex128": np.float64}
+
+
+def parts(a: Array) -> Array:
+    """a; where it is complex a view of the pairs, along one more dimension: they are stepped as real numbers."""
+    real = _REAL.get(a.dtype.name) if isinstance(a, np.ndarray) else None
+    return a if real is None else a[..., np.newaxis].view(real)
 
 
 def memory_order(a: Array) -> tuple[int, ...]:
@@ -98,8 +104,9 @@ def lies_as(a: Array, like: Array) -> bool:
 
 def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETER,
          order: Array | Literal["C", "dense"] = "C") -> npt.NDArray[Any]:
-    """x as an array of one of these formats (bfloat16 as uint16; complex numbers as pairs along one more dimension): its
-    own memory if it is to be written, at need a copy if only read. order: of its elements in memory: C order, any without a hole, or that of another array."""
+    """x as an array of one of these formats (bfloat16 as uint16, complex numbers as pairs): its own memory if it is to
+    be written, at need a copy if only read. order: of its elements in memory: C order, any without a hole, or that of
+    another array."""
     if not writable and type(x) is np.ndarray and (known := format_of(x)) is not None and known.name in formats:
         flags = x.flags                                 # the usual case of what is only read, without a question more
         if flags.c_contiguous and flags.aligned and x.dtype.isnative and known.block == 1 and (
@@ -108,8 +115,7 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
     a = _as_numpy(name, x, not writable)
-    if (real := REAL.get(a.dtype.name)) is not None:
-        a = a[..., np.newaxis].view(real)
+    a = parts(a)
     found = format_of(a)
     if found is None or found.name not in formats or not a.dtype.isnative:
         hint = f"; {name}.astype(numpy.float32) gives one" if "float32" in formats else ""
@@ -153,7 +159,8 @@ def bounds(a: npt.NDArray[Any]) -> tuple[int, int]:
 
 def check_shape(name: str, a: Array, other: str, shape: tuple[int, ...]) -> None:
     if a.shape != shape:
-        raise ValueError(f"{name} has shape {a.shape}, {other} has {shape}: they must be the same")
+        pairs = " (a complex array counts as pairs of real numbers)" if (*a.shape, 2) == shape else ""
+        raise ValueError(f"{name} has shape {a.shape}, {other} has {shape}: they must be the same{pairs}")
 
 
 Interval = tuple[int, int, str]

@@ -55,7 +55,8 @@ AVERAGE = Setting("average", 0.999, FRACTION, "")
 
 OPTIONS: tuple[Option, ...] = (
     Option("state_dtype", "float32", "str | Mapping[str, str]", (CLASS, TORCH),
-           '"float32"; "bfloat16" for half the memory and less traffic (kept as uint16); "int8" for a quarter '
+           '"float32" (of float64 parameters float64, and no other); "bfloat16" for half the memory and less traffic '
+           '(kept as uint16); "int8" for a quarter '
            "(8-bit codes, 260 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average "
            "of parameters or a step size, stay float32). Both are rounded stochastically. Where state arrays shall "
            "differ, "
@@ -111,8 +112,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("copy", None, "Array | None", (FUNCTION,),
            "bfloat16 or float16, shape of p; receives the new parameters, rounded to nearest."),
     Option("average", None, "Array | None", (FUNCTION,),
-           "float32, shape of p; average <- average + average_weight (p - average), with the new p before it is rounded"
-           ": an exponential moving average; updated in place."),
+           "float32 (of float64 p float64), shape of p; average <- average + average_weight (p - average), with the "
+           "new p before it is rounded: an exponential moving average; updated in place."),
     Option("average_weight", 0.0, "float", (FUNCTION,), "how far the average moves towards p.",
            setting=Setting("average_weight", 0.0, FRACTION, "", scheduled=False)),
     Option("average", None, f"{NUMBER} | None", (CLASS, TORCH),
@@ -120,9 +121,9 @@ OPTIONS: tuple[Option, ...] = (
            "the same pass: a number from 0 up to 1, such as 0.999, or a function of the step; see `averages`.",
            setting=AVERAGE,
            words={TORCH: "keep an exponential moving average of the parameters, average <- average + (1 - average)"
-                         "(p - average), in the same walk (state \"average\", float32): a number from 0 up to 1, such "
-                         "as 0.999, or a function of the step that gives one. `averages` gives them, and within "
-                         "`with opt.averaged():` the parameters are them."}),
+                         "(p - average), in the same walk (state \"average\", float32, or float64 as p): a number "
+                         "from 0 up to 1, such as 0.999, or a function of the step that gives one. `averages` gives "
+                         "them, and within `with opt.averaged():` the parameters are them."}),
     Option("zero_grads", False, "bool", (STEP, TORCH),
            "set the gradients to zero, while they are in the cache; those of a skipped step too."),
     Option("undoable", False, "bool", (STEP, TORCH),

@@ -25,7 +25,7 @@ def either(names: Iterable[str]) -> str:
 
 
 ABOUT = {
-    "p": f"parameters, {either(playing('parameter'))}, any shape, C-contiguous; updated in place",
+    "p": f"parameters, {either(playing('parameter'))}, any shape, in any order without holes; updated in place",
     "g": f"gradient at p, {either(playing('gradient'))}, shape of p; only read",
 }
 
@@ -35,9 +35,9 @@ ENDS = {
         "Returns None. Raises TypeError or ValueError, naming the argument, before anything is changed, for a",
         "wrong dtype, shape, layout, device or range, a read-only target, or arrays that overlap."),
     "reference": (
-        "Plain NumPy, on one thread. Arrays may have any layout, and be float64, all of them, where float32 is said;",
-        "they must be writable and not overlap. Returns None. Raises TypeError or ValueError, naming the argument,",
-        "before anything is changed, for what is no array, a wrong dtype or shape, or a setting out of its range."),
+        "Plain NumPy, on one thread. Arrays may have any layout; they must be writable and not overlap. Returns None.",
+        "Raises TypeError or ValueError, naming the argument, before anything is changed, for what is no array, a",
+        "wrong dtype or shape, or a setting out of its range."),
 }
 
 
@@ -89,11 +89,12 @@ def function(rule: Rule, module: str, template: Template, scope: dict[str, Any])
 
 def docstring(rule: Rule, module: str) -> str:
     """One line, formula, parameters, effect, errors, example, source."""
-    state = {a: f"state ({k}), float32, bfloat16 or 8-bit codes, shape of p, {rule.starts.get(k, 'zeros')} before "
-                "step 1; updated in place" for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
+    state = {a: f"state ({k}), float32, bfloat16 or 8-bit codes (of float64 p float64), shape of p, "
+                f"{rule.starts.get(k, 'zeros')} before step 1; updated in place"
+             for a, k in zip(rule.arrays[2:], rule.keys, strict=False)}
     if rule.decay is None:
-        state = {"v": "velocity, float32, shape of p; only read",
-                 "saved": "float32, shape of p; receives p as it was"}
+        state = {"v": "velocity, float32 (of float64 p float64), shape of p; only read",
+                 "saved": "float32 (of float64 p float64), shape of p; receives p as it was"}
     names = ", ".join(rule.arrays)
     lines = [
         rule.title + ".", "",

@@ -31,8 +31,9 @@ def _describe(family: Family, rival: str) -> str:
     {origin} Beside them, as keywords: {extras}.
 
 Parameters
-    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32 or bfloat16 on the CPU (float16
-        under rounding="master"), of any strides, DTensors too. Updated in place.
+    params: as torch.optim takes them: tensors, (name, tensor) pairs or groups; float32, float64, complex (stepped as
+        pairs of real numbers) or bfloat16 on the CPU (float16 under rounding="master"), of any strides, DTensors too.
+        Updated in place.
 {paragraphs(TORCH, first_key(family))}
     foreach, fused, capturable: taken and kept for checkpoints, without effect: there is one walk, and it is fused.
     differentiable: True is refused, since autograd does not see the step.

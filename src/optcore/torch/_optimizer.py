@@ -333,9 +333,9 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     @property
     def averages(self) -> Any:
-        """The moving averages of the parameters, float32: a dict by name where these were given by name, else a list,
-        over all groups. They begin as the parameters do before the first step; of one that was never stepped it
-        is what it holds.
+        """The moving averages of the parameters, float32 (of float64 parameters float64): a dict by name where these
+        were given by name, else a list, over all groups. They begin as the parameters do before the first step; of one
+        that was never stepped it is what it holds.
 
         Raises RuntimeError before the first step, or without average=.
         """
