@@ -30,7 +30,8 @@ def found(
 class Plan:
     def __new__(cls, rule: int, rows: list[tuple[Any, ...]], numbers: list[int], round_to_nearest: bool = False,
                 tensor: type | None = None, offsets: list[int] | None = None,
-                steps: list[int] | None = None, members: list[int] | None = None) -> Self: ...
+                steps: list[int] | None = None, members: list[int] | None = None,
+                follows: bool = False) -> Self: ...
     @property
     def taken(self) -> int: ...
     @property

@@ -48,6 +48,8 @@ cdef enum:
 # ---------------------------------------------------------------------------------------------- formats and rules
 
 fill_formats()
+if sizeof(Tensor) > 256:
+    raise SystemError(f"kernels/tensor.pxd: a Tensor has {sizeof(Tensor)} bytes, more than it says it may")
 
 
 def formats():

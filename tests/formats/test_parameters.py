@@ -233,6 +233,49 @@ def test_a_master_is_the_float32_run(name, form):
     assert not any("master" in s for s in wide.state)
 
 
+@pytest.mark.parametrize("form", ["bfloat16", "float16"])
+@settings(max_examples=30)
+@given(name=st.sampled_from(NAMES), n=SIZES, share=st.sampled_from([0.0, 0.01, 0.5, 1.0]), threads=st.integers(1, 3),
+       seed=st.integers(0, 2**32 - 1))
+def test_what_is_written_into_a_parameter_counts_beside_its_master(form, name, n, share, threads, seed):
+    """The elements that are written to go on from there in the float32 run too; the others keep all their bits."""
+    rng = np.random.default_rng(seed)
+    narrow = made(rng, form, [(n,)])[0]
+    exact = widened(narrow)
+    opt, run = getattr(oc, name)([narrow], rounding="master"), getattr(oc, name)([exact])
+    for _ in range(3):
+        g = rng.standard_normal(n).astype(np.float32)
+        opt.step([g], num_threads=threads)
+        run.step([g])
+        assert_same_bits(opt.state[0]["master"], exact)
+        new = made(rng, form, [(n,)])[0]
+        where = (rng.random(n) < share) & (new != narrow)
+        narrow[where] = new[where]
+        exact[where] = widened(new)[where]
+    again = getattr(oc, name)([other := narrow.copy()], rounding="master")
+    other[...] = 0
+    again.load_state_dict(opt.state_dict())         # what is loaded is the master, and the parameter what it rounds to
+    master = opt.state[0]["master"]
+    np.testing.assert_array_equal(other, bits(master) if form == "bfloat16" else master.astype(np.float16))
+
+
+@settings(max_examples=60)
+@given(n=SIZES, threads=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
+def test_what_is_written_into_a_parameter_drops_its_compensation(n, threads, seed):
+    """Written are numbers a thousandth of those before, of which half a unit is several of the new ones."""
+    rng = np.random.default_rng(seed)
+    p = bits(rng.uniform(1, 2, n))
+    opt = oc.SGD([p], lr=1.0, rounding="kahan")
+    opt.step([rng.uniform(0, 0.01, n).astype(np.float32)])
+    p[...] = bits(reference.decode(p) * 1e-3)
+    before = p.copy()
+    lacking = np.abs(reference.decode(opt.state[0]["compensation"]))
+    gone = lacking > 2.0**-7 * reference.decode(p)          # more than a unit of the last place
+    opt.step([np.zeros(n, np.float32)], num_threads=threads)
+    np.testing.assert_array_equal(p[gone], before[gone])
+    assert (reference.decode(opt.state[0]["compensation"])[gone] == 0).all()
+
+
 @pytest.mark.parametrize("average", [0.0, 0.9, decayed], ids=["0", "0.9", "schedule"])
 @pytest.mark.parametrize("named", [False, True])
 def test_averages_are_numpys(average, named):

@@ -20,7 +20,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from optcore.kernels.formats cimport SCRATCH, UNIT_BYTES, Format
-from optcore.kernels.stages cimport aside, aside64, read_parameters, write_parameters
+from optcore.kernels.stages cimport aside, aside64, follow, read_parameters, write_parameters
 from optcore.kernels.platform cimport prefetch_near
 from optcore.kernels.rules cimport prelude
 from optcore.kernels.team cimport Part, share
@@ -196,6 +196,8 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
             stop = lo + size
         while lo < hi:
             stop = min(stop, hi)
+            if t.follows:
+                follow(t, lo, stop - lo)
             if direct != NULL:
                 direct(NULL, NULL, t, lo, stop)
             elif t.wide:

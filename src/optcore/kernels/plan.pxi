@@ -13,6 +13,7 @@ cdef class Plan:
     state, which has weak references. No two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
     are not float32 are, else stochastically. offsets: of shards, the number of each one's first element in its whole
     tensor, by which the noise goes; a multiple of 256 where there is 8-bit state.
+    follows: where a copy is not what the parameter of its row rounds to, it was written to, and the parameter takes it.
     members: of which gradients, among those that its methods are given, the tensors' are; None: of all.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
@@ -44,7 +45,7 @@ cdef class Plan:
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
     def __cinit__(self, int rule, list rows, list numbers, bint round_to_nearest=False, object tensor=None,
-                  list offsets=None, list steps=None, list members=None):
+                  list offsets=None, list steps=None, list members=None, bint follows=False):
         cdef Py_ssize_t i, k
         cdef Py_buffer* b
         cdef const Format* f
@@ -102,6 +103,7 @@ cdef class Plan:
                     self.intervals += 1
             self.tensors[i].rounding = NEAREST if round_to_nearest else STOCHASTIC
             self.tensors[i].offset = offsets[i] if offsets is not None else 0
+            self.tensors[i].follows = follows and self.tensors[i].copy != NULL
         if not apart(self.written, self.intervals):
             raise ValueError("two of the arrays to be written overlap")
         if steps is not None:

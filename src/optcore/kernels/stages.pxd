@@ -6,21 +6,50 @@
 # a format: its row does the rounding.
 
 from libc.stdint cimport uint64_t
+from libc.string cimport memcmp
 
 from optcore.kernels.formats cimport SCRATCH
 from optcore.kernels.rounding cimport OF_PARAMETER
 from optcore.kernels.tensor cimport STOCHASTIC, Tensor
 
 
+cdef inline void follow(const Tensor* t, Py_ssize_t lo, Py_ssize_t n) noexcept nogil:
+    """Elements of a master whose copy others have written to take the copy's values."""
+    cdef char[8 * SCRATCH] stored
+    cdef float[SCRATCH] x
+    cdef float* w
+    cdef const char* copy
+    cdef Py_ssize_t size = t.copy_format.bytes
+    cdef Py_ssize_t m, i
+    while n > 0:
+        m = min(n, <Py_ssize_t> SCRATCH)
+        w = <float*> t.p + lo
+        copy = <const char*> t.copy + lo * size
+        t.copy_format.nearest(w, stored, m)
+        if memcmp(stored, copy, m * size) != 0:
+            t.copy_format.decode(copy, NULL, x, m, 0)
+            for i in range(m):
+                if memcmp(stored + i * size, copy + i * size, size) != 0:
+                    w[i] = x[i]
+        lo += m
+        n -= m
+
+
 cdef inline void read_parameters(const Tensor* t, Py_ssize_t lo, float* w, Py_ssize_t n) noexcept nogil:
-    """Parameters as float32, with what their own format lacks."""
-    cdef float[SCRATCH] lack
+    """Parameters as float32, with what their own format lacks; but for those that others have written to, beside which
+    half of what they lack is more than rounding drops."""
+    cdef float[SCRATCH] lack, half, back
+    cdef char[8 * SCRATCH] stored
     cdef Py_ssize_t i
-    t.p_format.decode(<const char*> t.p + lo * t.p_format.bytes, NULL, w, n, False)
+    t.p_format.decode(<const char*> t.p + lo * t.p_format.bytes, NULL, w, n, 0)
     if t.compensation != NULL:
-        t.p_format.decode(<const char*> t.compensation + lo * t.p_format.bytes, NULL, lack, n, False)
+        t.p_format.decode(<const char*> t.compensation + lo * t.p_format.bytes, NULL, lack, n, 0)
         for i in range(n):
-            w[i] = w[i] + lack[i]
+            half[i] = w[i] + <float> 0.5 * lack[i]
+        t.p_format.nearest(half, stored, n)
+        t.p_format.decode(stored, NULL, back, n, 0)
+        for i in range(n):
+            w[i] = w[i] + lack[i] if back[i] == w[i] else w[i]
 
 
 cdef inline void write_parameters(const Tensor* t, Py_ssize_t lo, const float* w, Py_ssize_t n) noexcept nogil:

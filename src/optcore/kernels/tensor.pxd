@@ -40,6 +40,7 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     int block               # cuts fall on multiples of it: the largest block of the state's formats
     bint narrow_in_loop     # the loop itself reads and writes state, which is not float32
     bint wide               # float64: parameter, state and average, and so the arithmetic
+    bint follows            # p is a master: where its copy is not what was stored, the copy was written to, and counts
     bint zero_grads
     span_fn each            # the rule's loop, for that format
     span_fn direct          # a loop that reads and writes all arrays as they are; or NULL

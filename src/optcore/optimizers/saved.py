@@ -75,7 +75,7 @@ class Saved:
         """Take over settings and state that `state_dict` gave, or torch.optim's class of this name, copying the arrays.
 
         Arrays in another format than this optimizer keeps are converted by value, rounded to nearest. Keys of your own
-        in a group are taken along.
+        in a group are taken along. Under rounding="master" parameters become at once what their masters round to.
         Raises before anything is changed, naming it, if groups, names, shapes or settings do not fit, if a state array
         is missing, or holds what it cannot (a second moment below 0, or not finite); RuntimeError beside a step in
         another thread.
@@ -111,6 +111,9 @@ class Saved:
                     del group[key]
                 group.update(settings)
             layout.take_over(new_state, new_steps, set())
+            for p, state in zip(layout.params, new_state, strict=True):
+                if "master" in state:           # or the next step would take p for what others have written
+                    p[...] = FORMATS[form_of(p)].store(state["master"]).reshape(p.shape)
             self._before, self._from_torch = None, tensors
 
     def _parts(self, state_dict: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], Mapping[Any, Any]]:

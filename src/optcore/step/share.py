@@ -77,7 +77,7 @@ class Elementwise:
                  *, of_all: bool, nearest: bool, numbers: list[int] | None = None, tensor: type | None = None,
                  offsets: list[int] | None = None) -> None:
         self.plan = _kernels.Plan(_kernels.rule_index(rule.kernel), rows, numbers or members, nearest, tensor, offsets,
-                                  steps, None if of_all else members)
+                                  steps, None if of_all else members, tensor is None)
         self.members = members
         self.groups = list(dict.fromkeys(groups))       # numbers of the groups that occur
         self.group_of = [self.groups.index(k) for k in groups]
