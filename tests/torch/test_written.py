@@ -61,11 +61,18 @@ def unchanged(model, t):
             p.copy_(p.clone())
 
 
+def behind_torchs_back(model, t):
+    """torch does not count these."""
+    for p in model.parameters():
+        p.data.mul_(2.0)
+        p.data[0] = 0.25 * t
+
+
 def nothing(model, t):
     pass
 
 
-WRITES = [filled, one_element, loaded, begun_anew, copied_in, replaced, unchanged, nothing]
+WRITES = [filled, one_element, loaded, begun_anew, copied_in, replaced, behind_torchs_back, unchanged, nothing]
 
 
 def after(opt, model):

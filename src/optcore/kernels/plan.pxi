@@ -13,7 +13,8 @@ cdef class Plan:
     state, which has weak references. No two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
     are not float32 are, else stochastically. offsets: of shards, the number of each one's first element in its whole
     tensor, by which the noise goes; a multiple of 256 where there is 8-bit state.
-    follows: where a copy is not what the parameter of its row rounds to, it was written to, and the parameter takes it.
+    follows: where a copy is not what the parameter of its row rounds to, it was written to, and the parameter takes it; at
+    each step, or, if False, from each tensor's second on.
     members: of which gradients, among those that its methods are given, the tensors' are; None: of all.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
@@ -396,7 +397,12 @@ cdef class Plan:
 
     cdef void walk_and_count(self, Py_ssize_t n, int num_threads) noexcept:
         """The walk over what is held, and the count of it: no signal is handled between the two."""
+        cdef Py_ssize_t k
         step_all(self.rule, self.active, n, self.elements, num_threads)
+        for k in range(n):
+            if self.active[k].copy != NULL:
+                self.active[k].follows = True
+                self.tensors[self.active[k].number].follows = True
         self.note(n)
         self.release(n)
 
