@@ -51,7 +51,7 @@ RULES = (
          ("s <- s + g^2", "p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)"), DUCHI),
     Rule("adadelta", Adadelta,
          (State("square_avg", "v", nonnegative=True, decays="rho"),
-                               State("acc_delta", "u", nonnegative=True, decays="rho")),
+          State("acc_delta", "u", nonnegative=True, decays="rho")),
          (with_default(LR, 1.0), Setting("rho", 0.9, FRACTION, "how much of both mean squares is kept"),
           Setting("eps", 1e-6, NONNEGATIVE, "added under both roots; it makes the first steps")), adadelta,
          "Adadelta: steps in the parameter's own units",

@@ -32,7 +32,7 @@ class State:
     letter: str                     # the paper's, in the formula and as the functions' argument
     nonnegative: bool = False       # never below 0, and so stored without a sign in 8 bits
     linear: bool = False            # if so, as large as gradients, and not as their squares
-    decays: str = ""                # the scalar it is multiplied by at each step, if one number says it
+    decays: str = ""                # of one without a sign: the scalar it is multiplied by at each step, if one says it
     sensitive: bool = False         # kept in float32 where state is asked to be "int8"
     start: Setting | None = None    # the class's setting whose value it holds before the first step; None: 0
     begins: str = "zeros"           # the same in words, for the functions, which are handed the array
@@ -84,11 +84,6 @@ class Rule:
     def keys(self) -> tuple[str, ...]:
         """torch's names of the state arrays."""
         return tuple(s.key for s in self.state if s.key)
-
-    @cached_property
-    def nonnegative(self) -> tuple[bool, ...]:
-        """For each state array, whether it is never below 0."""
-        return tuple(s.nonnegative for s in self.state if s.key)
 
     @cached_property
     def codes(self) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def lion(step: int, lr: float, beta1: float, beta2: float) -> tuple[float, ...]:
 _NO_DECAY = with_default(DECOUPLED, 0.0)
 _DECAYED = "p <- (1 - lr weight_decay) p"
 _STEP_SIZE = State(
-    "step_size", "s", nonnegative=True, sensitive=True,     # 3 bits of mantissa are too few for a step size
+    "step_size", "s", nonnegative=True, sensitive=True,     # 4 bits of mantissa are too few for a step size
     start=Setting("lr", 1e-2, NONNEGATIVE, "", scheduled=False), begins="the first step size everywhere")
 
 RULES = (
