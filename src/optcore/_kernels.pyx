@@ -205,7 +205,12 @@ cdef inline void choose_loop(Tensor* t, int rule) noexcept:
             t.e[k] = <uint8_t*> t.s[k] + blocks_in(f, t.n) * f.block * f.bytes
     t.narrow_in_loop = in_loop and first.decode != NULL
     t.each = r.spans[<int> (first.loop if in_loop else LOOP_FLOAT32)]
-    t.direct = t.each if in_loop and t.p_format.decode == NULL and t.g_format.decode == NULL else NULL
+    t.direct = NULL
+    if in_loop and t.p_format.decode == NULL:
+        if t.g_format.decode == NULL:
+            t.direct = t.each
+        elif not t.narrow_in_loop and t.g_format.gradient != AROUND:
+            t.direct = r.spans[<int> t.g_format.gradient]
     if is_whole(t, r.slots):
         t.direct = r.spans[<int> t.p_format.whole]
 

@@ -5,9 +5,9 @@
 # a format, write its row and the functions that its roles need.
 #
 # Design:
-#   a) The formulas work in float32, the first row, or for float64 parameters in float64; every other format is decoded a chunk at a time into the first cache
-#      and encoded from there, so a format is no loop more for any rule. Only state that is all bfloat16, or all 8-bit
-#      codes, has loops of its own (`loop`): apart from the division its rounding would cost as much again as the rest.
+#   a) The formulas work in float32, the first row, or for float64 parameters in float64; every other format is decoded
+#      a chunk at a time into the first cache and encoded from there, so a format is no loop more for any rule. Only
+#      bfloat16 has loops of its own (`loop`, `gradient`, `whole`): there reading and rounding hide behind the division.
 #   b) The functions are called by pointer, once for each array and chunk: no branch over formats is written anywhere.
 #   c) The table is filled once, at the import, and only read from then on.
 
@@ -32,10 +32,11 @@ cdef enum:                  # DLPack's type codes
     IEEE = 2                # kDLFloat
     BRAIN = 4               # kDLBfloat
 
-cdef enum Loop:             # which version of the rules' loops reads and writes state itself; see loops.pxd
+cdef enum Loop:             # which version of the rules' loops reads and writes arrays of a format itself
     LOOP_FLOAT32
     LOOP_BFLOAT16
-    LOOP_ALL16              # p and g as well
+    LOOP_GRADIENT16         # of gradients, where p and state are float32
+    LOOP_ALL16              # of all of a tensor's arrays
     LOOP_FLOAT64            # of float64 tensors: parameter, state and average are all of this format, and so the arithmetic
     LOOPS
     AROUND                  # none: decode, the loop on float32, encode
@@ -66,6 +67,7 @@ cdef struct Format "optcore_format":
     int block                   # elements that share a unit; these, UNIT_BYTES a block, follow all codes. 1: none
     int roles
     Loop loop                   # of state
+    Loop gradient               # of gradients beside float32
     Loop whole                  # of parameters and gradients as well, where these are rounded stochastically
     decode_fn decode            # to float32; NULL: it is that
     encode_fn encode            # rounds stochastically: STATE, PARAMETER
@@ -121,15 +123,15 @@ cdef inline int fill_formats() except -1:
     FORMATS = <Format*> PyMem_Calloc(MAX_FORMATS + 1, sizeof(Format))
     if FORMATS == NULL:
         raise MemoryError
-    # name, character, code, bytes, unit, block, roles, loop, whole, decode, encode, nearest, split
-    row(Format("float32", c"f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32, AROUND,
+    # name, character, code, bytes, unit, block, roles, loop, gradient, whole, decode, encode, nearest, split
+    row(Format("float32", c"f", IEEE, 4, 4, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT32, AROUND, AROUND,
                NULL, NULL, NULL, NULL))
     row(Format("bfloat16", c"H", BRAIN, 2, 2, 1, PARAMETER | GRADIENT | STATE | COMPENSATION | COPY, LOOP_BFLOAT16,
-               LOOP_ALL16, decode_bfloat16, encode_bfloat16, nearest_bfloat16, split_bfloat16))
-    row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND, AROUND,
+               LOOP_GRADIENT16, LOOP_ALL16, decode_bfloat16, encode_bfloat16, nearest_bfloat16, split_bfloat16))
+    row(Format("float16", c"e", IEEE, 2, 2, 1, GRADIENT | COPY, AROUND, AROUND, AROUND,
                decode_float16, NULL, nearest_float16, NULL))
-    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, AROUND, AROUND,     # codes; packed in words of 4 bytes
+    row(Format("int8", c"B", UNSIGNED, 1, 4, BLOCK8, STATE, AROUND, AROUND, AROUND,   # codes; packed in words of 4 bytes
                decode_blocks, encode_blocks, NULL, NULL))
-    row(Format("float64", c"d", IEEE, 8, 8, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT64, AROUND,
+    row(Format("float64", c"d", IEEE, 8, 8, 1, PARAMETER | GRADIENT | STATE | AVERAGE, LOOP_FLOAT64, AROUND, AROUND,
                decode_float64, NULL, NULL, NULL))
     return 0

@@ -5,8 +5,8 @@
 
 from libc.string cimport memset
 
-from optcore.kernels.formats cimport LOOP_ALL16, LOOP_BFLOAT16, LOOP_FLOAT64
-from optcore.kernels.loops cimport span
+from optcore.kernels.formats cimport LOOP_ALL16, LOOP_BFLOAT16, LOOP_FLOAT64, LOOP_GRADIENT16
+from optcore.kernels.loops cimport gradient16, span
 from optcore.kernels.rules cimport rule_t, traits
 from optcore.kernels.table cimport MAX_RULES, Registry, Rule
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, span_fn
@@ -34,7 +34,8 @@ cdef inline int enlist(Registry* to, dict known, const rule_t* kind, str name) e
     rule.decays = traits(kind).decays
     rule.fields = sizeof(rule_t) // sizeof(float)
     for k in range(<int> LOOP_FLOAT64): # without state all are one; that of float64 is registry64.pxd's
-        rule.spans[k] = <span_fn> <void*> span[rule_t]
+        rule.spans[k] = <span_fn> <void*> span[rule_t, float]
+    rule.spans[<int> LOOP_GRADIENT16] = <span_fn> <void*> span[rule_t, gradient16]
     rule.spans[<int> LOOP_ALL16] = <span_fn> <void*> tiles[rule_t, all16]
     if traits(kind).slots > 0:
         rule.spans[<int> LOOP_BFLOAT16] = <span_fn> <void*> tiles[rule_t, state16]
