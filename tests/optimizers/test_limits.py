@@ -250,6 +250,9 @@ def test_one_unusual_gradient_costs_its_own_conversion():
         opt.step(grads)
         grads[3] = grads[3].astype(np.float16).T
         opt.step(grads)
+        assert seen == ["grads[7]", "grads[7]", "grads[3]"]
+        opt.step([np.ones((8, 8), F) for _ in P])
+        opt.step([np.ones((8, 8), F) for _ in P])
+        assert sorted(seen[3:]) == ["grads[3]", "grads[7]"]         # looked at once more, and then usual again
     finally:
         arrays.view = before
-    assert seen == ["grads[7]", "grads[3]", "grads[7]"]

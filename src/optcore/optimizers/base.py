@@ -103,6 +103,8 @@ class Optimizer(Saved, Policy):
                 layout.prepare(meaning)
             elif ask.zero_grads and len(layout.shares) > 1:
                 flat = layout.converted(flat, True)     # no share sees whether another's gradient overlaps its own
+            elif layout.unusual:
+                flat = layout.as_before(flat, ask.zero_grads)
             if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) < 0:
                 for convert in (layout.one_converted, layout.each_converted, layout.converted):
                     flat = convert(flat, ask.zero_grads)

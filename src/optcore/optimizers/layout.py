@@ -43,6 +43,7 @@ class Layout(Tensors):
         self.state: list[dict[str, Array]] = []         # of each its arrays, by torch's names
         self.fresh: set[int] = set()                    # tensors before their first step, with state that has a start
         self.shares: list[Elementwise] = []
+        self.unusual: set[int] = set()                  # tensors whose gradient had to be converted at the last step
         self.meaning: list[str] | None = None           # the rule of each group, as the shares know it
 
     # -------------------------------------------------------------------------------------------- parameters
@@ -160,8 +161,17 @@ class Layout(Tensors):
         """The gradients, those that are not usable by themselves, as they stand, converted."""
         return self._convert(flat, writable, [i for share in self.shares for i in share.unusable(flat, writable)])
 
+    def as_before(self, flat: list[Any], writable: bool) -> list[Any]:
+        """The gradients, those converted that had to be at the last step: a try without costs more than the look."""
+        numbers = [i for i in self.unusual if flat[i] is not None]
+        self.unusual.clear()
+        converted = self._convert(flat, writable, numbers)
+        self.unusual = {i for i in numbers if converted[i] is not flat[i]}
+        return converted
+
     def _convert(self, flat: list[Any], writable: bool, numbers: list[int]) -> list[Any]:
         flat = list(flat)
+        self.unusual.update(numbers)
         for i in numbers:
             name = self.labels[i].replace("params", "grads", 1)
             flat[i] = g = _arrays.view(name, flat[i], writable=writable, formats=_arrays.GRADIENT,
@@ -267,15 +277,15 @@ class Layout(Tensors):
     def take_over(self, state: list[dict[str, Array]], steps: list[int], fresh: set[int]) -> None:
         """Let this be the state; the shares are laid out anew at the next step."""
         self.state, self.steps, self.fresh, self.careful = state, steps, fresh, bool(fresh)
-        self.shares, self.meaning = [], None
+        self.shares, self.meaning, self.unusual = [], None, set()
 
     def __getstate__(self) -> dict[str, Any]:
         self.settle()                                   # plans hold addresses; they are laid out again at the next step
-        gone = ("groups", "params", "memory", "shares", "meaning", "turn")
+        gone = ("groups", "params", "memory", "shares", "meaning", "turn", "unusual")
         return {k: v for k, v in self.__dict__.items() if k not in gone}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, shares=[], meaning=None, memory=_arrays.Memory())
+        self.__dict__.update(state, shares=[], meaning=None, unusual=set(), memory=_arrays.Memory())
         self.given.restore(self.view)
         self.groups, self.params = self.given.groups, list(self.given.arrays)
         self.turn = _kernels.Turn()

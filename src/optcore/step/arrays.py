@@ -109,9 +109,14 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
     another array."""
     if not writable and type(x) is np.ndarray and (known := format_of(x)) is not None and known.name in formats:
         flags = x.flags                                 # the usual case of what is only read, without a question more
-        if flags.c_contiguous and flags.aligned and x.dtype.isnative and known.block == 1 and (
-                isinstance(order, str) or order.flags.c_contiguous):
-            return x if x.dtype == known.dtype else x.view(known.dtype)
+        if flags.aligned and x.dtype.isnative and known.block == 1:
+            a = x if x.dtype == known.dtype else x.view(known.dtype)
+            if flags.c_contiguous and (isinstance(order, str) or order.flags.c_contiguous):
+                return a
+            if not isinstance(order, str) and a.shape == order.shape and not lies_as(a, order):
+                made = np.empty_like(order, dtype=a.dtype, subok=False)
+                made[...] = a
+                return made
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
     a = _as_numpy(name, x, not writable)
