@@ -37,6 +37,20 @@ def test_a_parameter_resized_under_the_optimizer_is_refused(n, held):
     assert (other == before[0]).all() and opt.state[0]["step"] == before[1]
 
 
+@pytest.mark.parametrize("options", [{}, {"max_norm": 1.0}, {"nonfinite": True}], ids=str)
+def test_a_gradient_in_the_place_of_a_resized_parameter(options):
+    first, second = ones(), ones()
+    opt = oc.Adam([first, second], nonfinite="skip" if "nonfinite" in options else "propagate")
+    opt.step([ones(), ones()])
+    was = first.__array_interface__["data"][0]
+    first.resize(3_000_000, refcheck=False)
+    for g in [ones() for _ in range(100)]:          # of which one lies there, as allocators go
+        if abs(g.__array_interface__["data"][0] - was) < 4000:
+            break
+    with pytest.raises(ValueError, match="params.*resized"):
+        opt.step([None, g], **{k: v for k, v in options.items() if k != "nonfinite"})
+
+
 def test_a_resize_before_the_first_step_is_no_harm():
     p = ones()
     opt = oc.SGD([p], lr=0.5)

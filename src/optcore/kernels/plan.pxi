@@ -157,7 +157,7 @@ cdef class Plan:
         return 0
 
     cdef int look(self) except -1:
-        """Refuse what is no longer where it was. Not for sums of gradients, which touch nothing that is held."""
+        """Refuse what is no longer where it was; before a gradient is looked at, which may lie in its old place."""
         cdef Py_ssize_t k
         for k in range(self.watching):
             if not is_as_it_was(&self.watched[k]):
@@ -335,6 +335,7 @@ cdef class Plan:
         memset(&b, 0, sizeof(b))        # a tensor that is borrowed names no owner
         self.enter()
         try:
+            self.look()
             found = []
             for i, g in enumerate(tuple(self.mine(grads)[:self.count])):    # its own code may change the list
                 if g is None:
@@ -355,6 +356,7 @@ cdef class Plan:
         cdef Py_ssize_t n
         self.enter()
         try:
+            self.look()                 # a gradient may lie where a parameter was before it was resized
             n = self.hold_gradients(grads, False)
             if n < 0:
                 return None
