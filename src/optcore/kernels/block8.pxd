@@ -17,8 +17,8 @@
 #   a) The unit decays: at each step it is first multiplied by what the rule multiplies the state by (1 where it has no
 #      such number). A value that only decays keeps its code exactly, so what is rounded is what is added, and the noise
 #      of rounding is that of the additions alone. Where the largest value of the block leaves the range that the codes
-#      have for it, the unit moves by a power of 2, chosen by the block's new values: a block is computed before it is
-#      stored, and stays in the first cache meanwhile.
+#      have for it, the unit moves by a power of 2, chosen by the block's new values: it is stored by the unit that
+#      it most likely has, and once more if its values do not fit.
 #   b) The unit is part of the array, so a state that is saved, cut into shards or read by another schedule of the
 #      decay goes on as it would have.
 #   c) Codes are rounded stochastically, see rounding.pxd.
