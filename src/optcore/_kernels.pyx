@@ -15,18 +15,20 @@ Design:
 cimport cython
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_GetBuffer)
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, apart, dense, disjoint, fits,
-                                      is_as_it_was, same_layout, same_shape, watch)
+                                      is_as_it_was, lies_in_c_order, same_layout, same_shape, watch)
 from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend
 from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, LOOP_FLOAT64,
                                       PARAMETER, STATE, Format, blocks_in, fill_formats)
+from optcore.kernels.grouping cimport (MOST_DIGIT, MOST_SECTIONS, RUN, SECTION, Grouping, all_below, bits_for, count_digits,
+                                       count_rows, list_rows, make_room, put_in_order, runs_of, sum_runs)
 from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_max_threads, openmp_library,
                                        processors)
 from optcore.kernels.rounding cimport noise_of
@@ -35,8 +37,8 @@ from optcore.kernels.rules64 cimport enlist_rules as enlist_rules64
 from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Piece, Search, SearchNoise, perturb_share
 from optcore.kernels.sums cimport SUM_BLOCK, Squares, blocks_of, pairwise, squares
 from optcore.kernels.table cimport MAX_RULES, Registry, Rule
-from optcore.kernels.team cimport SIZES, Pace, Team, default_threads, region, run, size_class
-from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, PRELUDE, STOCHASTIC, Tensor
+from optcore.kernels.team cimport SIZES, Pace, Team, default_threads, region, run, share_fn, size_class
+from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, OF_ROW, PRELUDE, STOCHASTIC, Rows, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
 from optcore.kernels.workers cimport can_start, refuses, set_stack, try_again
@@ -183,6 +185,11 @@ cdef inline const void* scalars_of(const Tensor* t, const Scalars* block) noexce
     return <const void*> block.wide if t.wide else <const void*> block.narrow
 
 
+cdef bint is_numbered(int rule) noexcept:
+    """Whether its first state array holds one number a row."""
+    return REGISTRY.rules[rule].slots > 0 and REGISTRY.rules[rule].codes & 15 == OF_ROW
+
+
 cdef inline void choose_loop(Tensor* t, int rule) noexcept:
     """Once every array is attached: which loop the tensor takes, and whether it needs decoding."""
     cdef const Rule* r = &REGISTRY.rules[rule]
@@ -240,6 +247,8 @@ cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, cons
     elif role == STATE:
         t.s[which - 2] = b.buf
         t.s_format[which - 2] = f
+        if which == 2 and is_numbered(rule) and f.decode != NULL and f.loop != LOOP_FLOAT64:
+            return False
         return t.wide == (f.loop == LOOP_FLOAT64)
     elif role == COMPENSATION:
         t.compensation = b.buf
@@ -262,35 +271,56 @@ cdef inline int role_of(int rule, int which) noexcept:
     return STATE if after < 0 else (COMPENSATION if after == 0 else (COPY if after == 1 else AVERAGE))
 
 
+include "kernels/rows.pxi"
+
+
 def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
           uint64_t offset=0, bint round_to_nearest=False, double clip_value=INFINITY, double weight=0):
-    """Update one tensor: arrays are (p, g, state...), changed in place but for g; they may be followed by a
-    compensation (of p's format), a copy and an average, each of them an array or None.
+    """Update one tensor: arrays are (p, g, state...), changed in place but for g, which may be by rows; they may be followed
+    by a compensation (of p's format), a copy and an average, each of them an array or None.
 
     seed, step and offset (the number of p's first element, where p is a shard of a larger tensor) fix the noise
     by which what is narrow is rounded. round_to_nearest: parameters are not rounded stochastically. True when done;
     False, with nothing changed, when an array is not usable as it stands.
     """
     cdef Py_buffer held[MAX_ARRAYS]
+    cdef RowStep step_by_rows
+    cdef RowStep* r = &step_by_rows
     cdef Scalars values
     cdef Tensor t
     cdef const Format* form
     cdef int slots = REGISTRY.rules[rule].slots
     cdef Py_ssize_t count = len(arrays), got = 0, which, k
-    cdef bint good = True
+    cdef bint good = True, numbered = is_numbered(rule)
     fill(&values, scalars, rule)
     if count != 2 + slots and count != 2 + slots + ASIDE:
         raise ValueError(f"{NAMES[rule]} takes {2 + slots} arrays, got {count}")
     memset(&t, 0, sizeof(t))
+    memset(r, 0, sizeof(step_by_rows))
     try:
         for which in range(count):
             if which >= 2 + slots and arrays[which] is None:
                 continue
-            good = acquire(arrays[which], &held[got], which != 1, role_of(rule, which), &form)
+            array = arrays[which]
+            if which == 1 and type(array) is BY_ROWS:
+                r.given = True
+                good = hold_ids(r, array.ids, rows_in(&held[0]))
+                if not good:
+                    break
+                good = disjoint(&held[0], &r.ids)
+                array = array.values
+            good = good and acquire(array, &held[got], which != 1, role_of(rule, which), &form)
             if not good:
                 break
             got += 1
-            good = fits(&held[0], &held[got - 1], form) if got > 1 else dense(&held[0])
+            if which == 1 and (r.given or numbered):
+                good = values_fit(&held[0], &held[1], r.sort.count if r.given else rows_in(&held[0]), held[0].itemsize,
+                                  held[1].itemsize)
+            elif which == 2 and numbered:
+                good = fits_numbers(&held[0], &held[2], form)
+            else:
+                good = fits(&held[0], &held[got - 1], form) if got > 1 else dense(&held[0])
+            good = good and (not r.given or which < 2 or disjoint(&r.ids, &held[got - 1]))
             for k in range(got - 1):
                 good = good and disjoint(&held[k], &held[got - 1])
             good = good and attach(&t, rule, which, &held[got - 1], form)
@@ -300,6 +330,14 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             t.rounding = NEAREST if round_to_nearest else STOCHASTIC
             choose_loop(&t, rule)
             good = not (t.block > 1 and offset % <uint64_t> t.block)
+        if good and (r.given or numbered):
+            r.of = rows_in(&held[0])
+            r.rows.numbered = numbered
+            r.rows.width = t.n // max(r.of, 1)
+            walk_by_rows(r, &t, rule)
+            good = whole_blocks(&t, r.rows.width)
+            if good:
+                group_rows(r, &t, num_threads)
         if good:
             t.scalars = scalars_of(&t, &values)
             t.offset = offset
@@ -310,6 +348,9 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
     finally:
         for k in range(got):
             PyBuffer_Release(&held[k])
+        PyBuffer_Release(&r.ids)
+        PyMem_Free(r.memory)
+        PyMem_Free(r.partials)
     return good
 
 include "kernels/owners.pxi"

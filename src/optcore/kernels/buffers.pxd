@@ -81,7 +81,12 @@ cdef inline bint same_layout(const Py_buffer* a, const Py_buffer* b, Py_ssize_t 
 
 
 cdef inline bint in_c_order(const Py_buffer* b) noexcept:
-    cdef Py_ssize_t step = b.itemsize
+    return lies_in_c_order(b, b.itemsize)
+
+
+cdef inline bint lies_in_c_order(const Py_buffer* b, Py_ssize_t unit) noexcept:
+    """The same, where an element is so many units in the strides."""
+    cdef Py_ssize_t step = unit
     cdef int k
     if b.strides == NULL:
         return True

@@ -17,12 +17,12 @@
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from optcore.kernels.formats cimport SCRATCH, UNIT_BYTES, Format
-from optcore.kernels.stages cimport aside, aside64, follow, read_parameters, write_parameters
 from optcore.kernels.platform cimport prefetch_near
-from optcore.kernels.rules cimport prelude
+from optcore.kernels.rows cimport by_rows
+from optcore.kernels.stages cimport aside, aside64, follow, prepare, prepares, read_parameters, write_parameters
 from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, Tensor, span_fn
 
@@ -30,28 +30,6 @@ cdef enum:
     LINE = 64               # bytes in a cache line
     CHUNK = 4096            # elements; four float32 streams of it are 64 KiB
     FAR = 1 << 17           # elements of a tensor that the caches do not hold from step to step
-
-
-cdef inline bint prepares(const Tensor* t) noexcept nogil:
-    """Whether the gradient is clipped or decay joins it, of which the loops of narrow formats know nothing: one of them
-    in machine code for each rule, not two. What is done instead is the same to every bit."""
-    return (<const float*> t.scalars)[1] != 0 or t.clip_value != INFINITY
-
-
-cdef inline void prepare(const Tensor* t, const float* p, const float* g, float* to, Py_ssize_t n,
-                         float* scalars) noexcept nogil:
-    """The prelude's gradient, and the scalars with which the loop leaves that as it is."""
-    cdef float[PRELUDE] x
-    cdef float clip_value = <float> t.clip_value
-    cdef float w
-    cdef Py_ssize_t i
-    memcpy(x, t.scalars, sizeof(x))
-    for i in range(n):
-        w = p[i]
-        to[i] = prelude(x, clip_value, &w, g[i])
-    memcpy(scalars, t.scalars, MAX_SCALARS * sizeof(float))
-    scalars[0] = 1
-    scalars[1] = 0
 
 
 cdef inline void fetch(const void* x, const Format* f, Py_ssize_t lo, Py_ssize_t n) noexcept nogil:
@@ -149,9 +127,11 @@ cdef inline Py_ssize_t cut(const Tensor* t, Py_ssize_t at, Py_ssize_t grain) noe
     """Where, in t's own elements, a cut at element `at` of the index space falls: on the grain, from p's first
     line on. Both neighbours ask with the same `at`, so their shares meet without a gap."""
     cdef Py_ssize_t local = at - t.start
-    cdef Py_ssize_t first = head(t)
+    cdef Py_ssize_t first = 0 if t.rows != NULL else head(t)
     if t.block > 1:
         grain = (grain + t.block - 1) // t.block * t.block
+    if t.rows != NULL:
+        grain = max(t.rows.width, 1)
     if local >= t.n:
         return t.n
     if local <= first:
@@ -187,6 +167,10 @@ cdef inline void walk(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept nogil
         t = &tensors[low]
         lo = cut(t, begin, grain)
         hi = cut(t, end, grain) if end < total else t.n
+        if t.rows != NULL:
+            by_rows(t, lo, hi)
+            low += 1
+            continue
         direct = t.direct
         if not t.wide and (t.narrow_in_loop or direct != t.each) and prepares(t):
             direct = NULL

@@ -32,6 +32,7 @@ cdef class Plan:
     cdef const Format** forms   # of each of them
     cdef Py_buffer** shapes     # of each tensor, p's
     cdef Py_buffer* grads
+    cdef RowStep* by_rows       # of each tensor; NULL: no gradient was ever by rows
     cdef Interval* written      # every writable byte, sorted
     cdef Interval* zeroed       # the gradients that a step is to set to zero
     cdef Scalars* scalars       # of each block
@@ -72,6 +73,8 @@ cdef class Plan:
         if not (self.counts and self.tensors and self.active and self.held and self.forms and self.shapes and self.grads and self.written
                 and self.scalars and self.numbers and self.zeroed and self.extents):
             raise MemoryError
+        if is_numbered(rule):
+            self.make_row_steps()
         if tensor is not None:
             self.exchange = exchange_of(tensor)
             self.tensor = tensor
@@ -94,7 +97,7 @@ cdef class Plan:
                 self.acquired += 1
                 if self.exchange and k == 0:
                     self.keep_extent(i)
-                if not self.alike(i, b, f) or k == 0 and not self.exchange and not dense(b):
+                if not self.alike_in_row(i, k, b, f) or k == 0 and not self.exchange and not dense(b):
                     raise ValueError(f"array {k} of row {i} has another shape or order in memory than the parameter, or holes")
                 if not attach(&self.tensors[i], rule, k + 1 if k else 0, b, f):
                     raise ValueError(f"array {k} of row {i} has a format that does not go with the parameter's: float64 goes "
@@ -126,6 +129,7 @@ cdef class Plan:
         PyMem_Free(self.numbers)
         PyMem_Free(self.zeroed)
         PyMem_Free(self.watched)
+        free_rows(self.by_rows, self.count)
         if self.extents:
             for i in range(self.count):
                 PyMem_Free(self.extents[i])
@@ -177,6 +181,13 @@ cdef class Plan:
         """Whether b, of format f, has the layout of parameter i."""
         # A tensor's strides are in elements.
         return same_layout(self.shapes[i], b, 1, 1) if self.exchange and f.block == 1 else fits(self.shapes[i], b, f)
+
+    cdef bint alike_in_row(self, Py_ssize_t i, Py_ssize_t k, const Py_buffer* b, const Format* f) noexcept:
+        """The same of array k of its row, which may hold one number a row of the parameter."""
+        if k == 1 and is_numbered(self.rule):
+            return (self.shapes[i].ndim > 0 and b.ndim == 1 and b.shape[0] == self.shapes[i].shape[0]
+                    and f.block == 1 and lies_in_c_order(b, 1 if self.exchange else b.itemsize))
+        return self.alike(i, b, f)
 
     cdef int keep_extent(self, Py_ssize_t i) except -1:
         """Copy parameter i's shape and strides, which belong to the tensor and may change with it."""
@@ -254,23 +265,25 @@ cdef class Plan:
             g = grads[i]
             if g is None:
                 continue
-            if self.exchange and self.moved(i) or not self.take(g, &self.grads[n], writable, GRADIENT, &f):
+            if self.exchange and self.moved(i) or not self.take_gradient(i, g, &self.grads[n], writable, &f):
                 good = False
                 self.refused = i
                 break
             t = &self.active[n]
-            if t.number == i and t.g_format == f:       # as it stood at the last step
+            if t.number == i and t.g_format == f and self.by_rows == NULL:      # as it stood at the last step
                 t.g = self.grads[n].buf
             else:
                 t[0] = self.tensors[i]
                 attach(t, self.rule, 1, &self.grads[n], f)
                 choose_loop(t, self.rule)
                 t.number = i
+                if self.is_by_rows(i):
+                    walk_by_rows(&self.by_rows[i], t, self.rule)
             t.start = total
             total += t.n
             n += 1
             self.got = n
-            if not (self.alike(i, &self.grads[n - 1], f) and self.free_of(&self.grads[n - 1])):
+            if not (self.goes_with(i, &self.grads[n - 1], f) and self.free_of(&self.grads[n - 1])):
                 good = False
                 self.refused = i
                 break
@@ -288,6 +301,49 @@ cdef class Plan:
         cdef Py_ssize_t k
         for k in range(n):
             PyBuffer_Release(&self.grads[k])
+            if self.by_rows != NULL:
+                PyBuffer_Release(&self.by_rows[self.active[k].number].ids)
+
+    cdef int make_row_steps(self) except -1:
+        cdef Py_ssize_t i
+        self.by_rows = <RowStep*> PyMem_Calloc(self.count + 1, sizeof(RowStep))
+        if self.by_rows == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            self.by_rows[i].rows.numbered = is_numbered(self.rule)
+        return 0
+
+    cdef bint is_by_rows(self, Py_ssize_t i) noexcept:
+        return self.by_rows != NULL and (self.by_rows[i].given or self.by_rows[i].rows.numbered)
+
+    cdef bint take_gradient(self, Py_ssize_t i, object g, Py_buffer* b, bint writable, const Format** f) except -1:
+        """Hold a gradient; one by rows is its values, and `by_rows` its ids."""
+        cdef RowStep* r
+        if type(g) is BY_ROWS and self.by_rows == NULL:
+            self.make_row_steps()
+        if self.by_rows == NULL:
+            return self.take(g, b, writable, GRADIENT, f)
+        r = &self.by_rows[i]
+        r.given = type(g) is BY_ROWS
+        r.of = rows_in(self.shapes[i])
+        r.rows.width = self.tensors[i].n // max(r.of, 1)
+        if not self.take(g.values if r.given else g, b, writable, GRADIENT, f):
+            return False
+        if not r.given or hold_ids(r, g.ids, r.of):
+            return True
+        PyBuffer_Release(b)
+        return False
+
+    cdef bint goes_with(self, Py_ssize_t i, const Py_buffer* b, const Format* f) noexcept:
+        """Whether the gradient that is held has the layout of parameter i, or of rows of it."""
+        cdef const Py_buffer* p = self.shapes[i]
+        cdef const RowStep* r
+        if not self.is_by_rows(i):
+            return self.alike(i, b, f)
+        r = &self.by_rows[i]
+        return (values_fit(p, b, r.sort.count if r.given else r.of, 1 if self.exchange else p.itemsize,
+                           1 if self.exchange else b.itemsize)
+                and whole_blocks(&self.tensors[i], r.rows.width) and (not r.given or self.free_of(&r.ids)))
 
     cdef void enter(self) except *:
         if self.busy:
@@ -340,10 +396,12 @@ cdef class Plan:
             for i, g in enumerate(tuple(self.mine(grads)[:self.count])):    # its own code may change the list
                 if g is None:
                     continue
-                good = self.take(g, &b, zero_grads, GRADIENT, &f)
+                good = self.take_gradient(i, g, &b, zero_grads, &f)
                 if good:
-                    good = self.alike(i, &b, f) and self.free_of(&b)
+                    good = self.goes_with(i, &b, f) and self.free_of(&b)
                     PyBuffer_Release(&b)
+                    if self.by_rows != NULL:
+                        PyBuffer_Release(&self.by_rows[i].ids)
                 if not good:
                     found.append(i)
             return found
@@ -361,13 +419,30 @@ cdef class Plan:
             if n < 0:
                 return None
             try:
+                self.group(n, num_threads)
                 return sum_of_squares(self.active, n, self.elements, num_threads)
             finally:
                 self.release(n)
         finally:
             self.busy = False
 
-    cdef Py_ssize_t ready(self, tuple call, list grads, uint64_t seed, bint zero_grads, double clip_value) except -2:
+    cdef int group(self, Py_ssize_t n, int num_threads) except -1:
+        """Find the rows that the gradients by rows touch, and where each tensor's elements then stand."""
+        cdef Py_ssize_t k
+        cdef Tensor* t
+        if self.by_rows == NULL:
+            return 0
+        self.elements = 0
+        for k in range(n):
+            t = &self.active[k]
+            if t.rows != NULL:
+                group_rows(&self.by_rows[t.number], t, num_threads)
+            t.start = self.elements
+            self.elements += t.n
+        return 0
+
+    cdef Py_ssize_t ready(self, tuple call, list grads, int num_threads, uint64_t seed, bint zero_grads,
+                          double clip_value) except -2:
         """Hold all that a step needs, in `active`. Returns how many tensors take part; -1, with nothing held, when a
         gradient is not usable as it stands."""
         cdef Py_ssize_t k, n, block
@@ -380,6 +455,7 @@ cdef class Plan:
             fill(self.scalars + k, blocks[k][1], self.rule)
         n = self.hold_gradients(grads, zero_grads)
         try:
+            self.group(n, num_threads)
             for k in range(n):
                 t = &self.active[k]
                 block = which[t.number]
@@ -402,6 +478,8 @@ cdef class Plan:
         cdef Py_ssize_t k
         step_all(self.rule, self.active, n, self.elements, num_threads)
         for k in range(n):
+            if self.active[k].rows != NULL and self.active[k].zero_grads:
+                memset(self.grads[k].buf, 0, self.grads[k].len)
             if self.active[k].copy != NULL:
                 self.active[k].follows = True
                 self.tensors[self.active[k].number].follows = True
@@ -421,7 +499,7 @@ cdef class Plan:
         cdef Py_ssize_t n
         self.enter()
         try:
-            n = self.ready(call, grads, seed, zero_grads, clip_value)
+            n = self.ready(call, grads, num_threads, seed, zero_grads, clip_value)
             if n >= 0:
                 self.walk_and_count(n, num_threads)
             return n

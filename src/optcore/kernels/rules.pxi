@@ -50,6 +50,10 @@ ctypedef struct Adagrad:
     real lr
     real eps
 
+ctypedef struct RowwiseAdagrad:
+    real lr
+    real eps
+
 ctypedef struct RMSprop:
     real alpha
     real alpha_c
@@ -166,6 +170,7 @@ ctypedef fused rule_t:
     Lookahead
     Accumulate
     Adagrad
+    RowwiseAdagrad
     RMSprop
     RMSpropMomentum
     RMSpropCentered
@@ -187,7 +192,8 @@ ctypedef fused rule_t:
 cdef struct Traits:
     int slots               # state arrays
     int codes               # a digit for each, 0x00F is a, 0x0F0 b, 0xF00 c: its Code in block8.pxd. 0 has a sign, 1
-                            # is a square or a mean of squares, 2 as large as gradients; these are never below 0
+                            # is a square or a mean of squares, 2 as large as gradients; these are never below 0. 8,
+                            # of a alone: one number a row, a sum of mean squares (rows.pxd)
     int decays              # likewise: which of the struct's scalars, from 1 on, it is multiplied by at each step; or 0
 
 
@@ -208,6 +214,7 @@ cdef inline Traits traits(const rule_t* r) noexcept nogil:
     elif rule_t is Lookahead:                     return Traits(1, 0x000, 0x000)
     elif rule_t is Accumulate:                    return Traits(0, 0x000, 0x000)
     elif rule_t is Adagrad:                       return Traits(1, 0x001, 0x000)
+    elif rule_t is RowwiseAdagrad:                return Traits(1, 0x008, 0x000)
     elif rule_t is RMSprop:                       return Traits(1, 0x001, 0x001)
     elif rule_t is RMSpropMomentum:               return Traits(2, 0x001, 0x001)
     elif rule_t is RMSpropCentered:               return Traits(2, 0x001, 0x001)
@@ -264,6 +271,9 @@ cdef inline void update(const rule_t* r, real* p, real g, real* a, real* b, real
 
     elif rule_t is Adagrad:
         a[0] = a[0] + g * g
+        p[0] = p[0] - r.lr * g / (square_root(a[0]) + r.eps)
+
+    elif rule_t is RowwiseAdagrad:          # the row's mean square has joined a before
         p[0] = p[0] - r.lr * g / (square_root(a[0]) + r.eps)
 
     elif (rule_t is RMSprop or rule_t is RMSpropMomentum
@@ -362,6 +372,7 @@ cdef inline int enlist_rules(Registry* to, dict known) except -1:
     enlist(to, known, <const Lookahead*> NULL, "Lookahead")
     enlist(to, known, <const Accumulate*> NULL, "Accumulate")
     enlist(to, known, <const Adagrad*> NULL, "Adagrad")
+    enlist(to, known, <const RowwiseAdagrad*> NULL, "RowwiseAdagrad")
     enlist(to, known, <const RMSprop*> NULL, "RMSprop")
     enlist(to, known, <const RMSpropMomentum*> NULL, "RMSpropMomentum")
     enlist(to, known, <const RMSpropCentered*> NULL, "RMSpropCentered")

@@ -1,16 +1,49 @@
 # cython: cdivision=True
-# What is done to the new parameters of a chunk while it is in the first cache: rounding into their own format, a
-# working copy in another, a moving average.
+# What is done to a chunk while it is in the first cache, beside the rule: before it, clipping and coupled decay where its
+# loop does not know of them; after it, rounding of the parameters into their own format, a working copy in another, a
+# moving average.
 #
 # Owns their order: every stage takes the parameters as the rule left them, in float32, before any rounding. Never knows
 # a format: its row does the rounding.
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from optcore.kernels.formats cimport SCRATCH
 from optcore.kernels.rounding cimport OF_PARAMETER
-from optcore.kernels.tensor cimport STOCHASTIC, Tensor
+from optcore.kernels.rules cimport prelude
+from optcore.kernels.rules64 cimport prelude as prelude64
+from optcore.kernels.tensor cimport MAX_SCALARS, PRELUDE, STOCHASTIC, Tensor
+
+ctypedef fused real_t:
+    float
+    double
+
+
+cdef inline bint prepares(const Tensor* t) noexcept nogil:
+    """Whether the gradient is clipped or decay joins it, of which the loops of narrow formats know nothing: one of them
+    in machine code for each rule, not two. What is done instead is the same to every bit."""
+    return (<const float*> t.scalars)[1] != 0 or t.clip_value != INFINITY
+
+
+cdef inline void prepare(const Tensor* t, const real_t* p, const real_t* g, real_t* to, Py_ssize_t n,
+                         real_t* scalars) noexcept nogil:
+    """The prelude's gradient, and the scalars with which the loop leaves that as it is."""
+    cdef real_t[PRELUDE] x
+    cdef real_t clip_value = <real_t> t.clip_value
+    cdef real_t w
+    cdef Py_ssize_t i
+    memcpy(x, t.scalars, sizeof(x))
+    for i in range(n):
+        w = p[i]
+        if real_t is float:
+            to[i] = prelude(x, clip_value, &w, g[i])
+        else:
+            to[i] = prelude64(x, clip_value, &w, g[i])
+    memcpy(scalars, t.scalars, MAX_SCALARS * sizeof(real_t))
+    scalars[0] = 1
+    scalars[1] = 0
 
 
 cdef inline void follow(const Tensor* t, Py_ssize_t lo, Py_ssize_t n) noexcept nogil:

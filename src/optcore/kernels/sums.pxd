@@ -9,17 +9,13 @@
 # gradients of float64 parameters it may overflow, from 1e154 on.
 
 from optcore.kernels.formats cimport LOOP_FLOAT64
+from optcore.kernels.grouping cimport number, summed
 from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport Tensor
 
 cdef enum:
     SUM_BLOCK = 1024
     LANES = 16
-
-
-ctypedef fused number:
-    float
-    double
 
 
 cdef inline double block_of_squares(const number* x, Py_ssize_t n) noexcept nogil:
@@ -45,7 +41,18 @@ cdef inline double block_of_squares(const number* x, Py_ssize_t n) noexcept nogi
 
 
 cdef inline Py_ssize_t blocks_of(const Tensor* t) noexcept nogil:
+    """Of a gradient by rows, each touched row has its own."""
+    if t.rows != NULL:
+        return t.rows.count * ((t.rows.width + SUM_BLOCK - 1) // SUM_BLOCK)
     return (t.n + SUM_BLOCK - 1) // SUM_BLOCK
+
+
+cdef inline double squares_in_row(const number* kind, const Tensor* t, Py_ssize_t block) noexcept nogil:
+    """Of a block of a gradient by rows."""
+    cdef number[SUM_BLOCK] scratch
+    cdef Py_ssize_t blocks = (t.rows.width + SUM_BLOCK - 1) // SUM_BLOCK
+    cdef Py_ssize_t column = block % blocks * SUM_BLOCK, n = min(<Py_ssize_t> SUM_BLOCK, t.rows.width - column)
+    return block_of_squares(summed(t, block // blocks, column, n, scratch), n)
 
 
 cdef struct Squares:
@@ -73,7 +80,10 @@ cdef inline void squares(void* work, Py_ssize_t k, Py_ssize_t parts) noexcept no
         while block < n and before + block < end:
             first = block * SUM_BLOCK
             g = <const char*> t.g + first * t.g_format.bytes
-            if t.wide and t.g_format.loop == LOOP_FLOAT64:
+            if t.rows != NULL:
+                sums[before + block] = (squares_in_row(<const double*> NULL, t, block) if t.wide
+                                        else squares_in_row(<const float*> NULL, t, block))
+            elif t.wide and t.g_format.loop == LOOP_FLOAT64:
                 sums[before + block] = block_of_squares(<const double*> g, min(<Py_ssize_t> SUM_BLOCK, t.n - first))
             elif t.g_format.decode == NULL:
                 sums[before + block] = block_of_squares(<const float*> g, min(<Py_ssize_t> SUM_BLOCK, t.n - first))

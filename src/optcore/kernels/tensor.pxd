@@ -11,10 +11,21 @@ cdef enum:
     MAX_SLOTS = 3
     PRELUDE = 3             # scalars before the rule's own: scale, couple, keep
     MAX_SCALARS = 16
+    OF_ROW = 8              # a digit of Traits.codes in rules.pxi
 
 cdef enum Rounding:         # of parameters that are not float32
     STOCHASTIC
     NEAREST
+
+cdef struct Rows:           # a gradient that is given for some rows of a tensor: those that it touches
+    Py_ssize_t count        # of them
+    Py_ssize_t width        # elements of a row
+    const uint64_t* words   # sorted: a row's number << bits | a place in the list of values; NULL: one for each row in turn
+    int bits
+    bint numbered           # state 0 is one number a row
+    const Py_ssize_t* starts    # where the words of each row begin; then how many words there are
+    const char* partials    # sums of the runs of rows that are there often, in the tensor's arithmetic
+    const Py_ssize_t* firsts    # of each row, its first one there; then how many there are
 
 cdef struct Tensor
 
@@ -34,6 +45,7 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     const Format* g_format
     const Format* s_format[MAX_SLOTS]
     const Format* copy_format
+    const Rows* rows        # NULL: the gradient has all elements
     int codes               # of the state, see Traits in rules.pxi
     int decays
     Rounding rounding
@@ -47,7 +59,7 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     const void* scalars     # PRELUDE numbers, then the rule's struct; in the tensor's arithmetic
     double clip_value       # the gradient is first brought into -clip_value..clip_value
     double weight
-    Py_ssize_t n            # elements
+    Py_ssize_t n            # elements; by rows, those of the touched rows
     Py_ssize_t start        # elements of the tensors before this one
     Py_ssize_t number       # which of its plan's tensors it is
     uint64_t offset         # number of this shard's first element in the whole tensor

@@ -139,7 +139,7 @@ def step_plans(list calls, int num_threads=0, uint64_t seed=0, bint zero_grads=F
             plan = <Plan?> call[0]
             plan.enter()
             entered.append(plan)
-            n = plan.ready(call[1], call[2], seed, zero_grads, clip_value)
+            n = plan.ready(call[1], call[2], num_threads, seed, zero_grads, clip_value)
             if n < 0:
                 return -1
             held.append(n)

@@ -1,0 +1,237 @@
+# cython: cdivision=True
+# The walk over those rows of a tensor that a gradient touches.
+#
+# Owns which elements a row's numbers mean and how they reach the rule's loop; never a formula, nor how a row's gradient is
+# summed (grouping.pxd). The index space is that of the touched rows' elements, lying end to end in the order of the rows'
+# numbers; it is cut between rows.
+#
+# Design:
+#   a) A row of float32 (or float64) arrays is stepped where it lies. Rows are met in no order that the processor could
+#      foresee, so those to come are asked for beforehand.
+#   b) Short rows, and what is stored in other formats, are copied side by side into the first cache, stepped as one and
+#      written back; rounding goes by the element's number in the whole table, as in a dense step.
+#   c) A rule of one number a row adds the mean square of the row's gradient to that, and its loop meets it at each element.
+
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from optcore.kernels.formats cimport SCRATCH, UNIT_BYTES, Format
+from optcore.kernels.grouping cimport SOON, ask_for, ask_for_values, number, row_of, summed
+from optcore.kernels.stages cimport aside, aside64, follow, prepare, read_parameters, write_parameters
+from optcore.kernels.sums cimport block_of_squares
+from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, PRELUDE, Rows, Tensor
+
+cdef enum:
+    SHORT = 32              # elements; shorter rows are copied together
+    AHEAD = 16              # rows that are asked for beforehand
+
+
+cdef inline void ask_for_row(const Tensor* t, Py_ssize_t u) noexcept nogil:
+    cdef const Rows* r = t.rows
+    cdef Py_ssize_t at = row_of(r, u) * r.width, word
+    cdef int k
+    ask_for(<const char*> t.p + at * t.p_format.bytes, r.width * t.p_format.bytes)
+    for k in range(MAX_SLOTS):
+        if t.s[k] != NULL and not (r.numbered and k == 0):
+            ask_for(<const char*> t.s[k] + at * t.s_format[k].bytes, r.width * t.s_format[k].bytes)
+    if r.words != NULL:
+        for word in range(r.starts[u], min(r.starts[u + 1], r.starts[u] + SOON)):
+            ask_for_values(t, word)
+
+
+cdef inline bint as_it_is(const Tensor* t) noexcept nogil:
+    """Whether the loop can read and write every array where it lies."""
+    cdef bint good = t.rows.width >= SHORT and not t.rows.numbered
+    cdef int k
+    if t.wide:
+        return good
+    good = good and t.p_format.decode == NULL
+    for k in range(MAX_SLOTS):
+        good = good and (t.s[k] == NULL or t.s_format[k].decode == NULL)
+    return good
+
+
+cdef inline void in_place(const number* kind, const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
+    """Touched rows u..stop, each where it lies."""
+    cdef number[SCRATCH] scratch
+    cdef Tensor c = t[0]
+    cdef Py_ssize_t width = t.rows.width, at, column, m
+    cdef int k
+    while u < stop:
+        if u + AHEAD < stop:
+            ask_for_row(t, u + AHEAD)
+        at = row_of(t.rows, u) * width
+        if t.follows:
+            follow(t, at, width)
+        column = 0
+        while column < width:
+            m = min(<Py_ssize_t> SCRATCH, width - column)
+            c.g = summed(t, u, column, m, scratch)
+            c.p = <number*> t.p + at + column
+            for k in range(MAX_SLOTS):
+                if t.s[k] != NULL:
+                    c.s[k] = <number*> t.s[k] + at + column
+            t.each(NULL, NULL, &c, 0, m)
+            column += m
+        if number is float:
+            aside(t, at, <const float*> t.p + at, width)
+        else:
+            aside64(t, at, width)
+        u += 1
+
+
+cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
+    """Touched rows u..stop, copied side by side; of a row that fills more than a scratch, a part at a time."""
+    cdef number[2 + MAX_SLOTS][SCRATCH] scratch     # of g, p, then of the state
+    cdef number[MAX_SCALARS] scalars
+    cdef Tensor c = t[0]
+    cdef Py_ssize_t width = t.rows.width, column = 0, m = min(<Py_ssize_t> SCRATCH, width)
+    cdef Py_ssize_t rows = max(<Py_ssize_t> 1, SCRATCH // max(width, 1)), ahead, j, n
+    cdef double mean = 0
+    cdef int k
+    c.g = scratch[0]
+    c.p = scratch[1]
+    for k in range(MAX_SLOTS):
+        if t.s[k] != NULL:
+            c.s[k] = scratch[2 + k]
+    while u < stop:
+        n = min(rows, stop - u)
+        if column == 0:
+            for ahead in range(u + n, min(u + 2 * n, stop)):
+                ask_for_row(t, ahead)
+        m = min(<Py_ssize_t> SCRATCH, width - column)
+        for j in range(n):
+            gather(t, u + j, column, m, <number*> scratch[0] + j * m, <number*> scratch[1] + j * m,
+                   <number*> scratch[2] + j * m)
+        if t.rows.numbered:
+            prepare(t, <const number*> scratch[1], <const number*> scratch[0], <number*> scratch[0], n * m,
+                    <number*> scalars)
+            c.scalars = scalars
+            c.clip_value = INFINITY
+            for j in range(n):
+                if width > SCRATCH:
+                    if column == 0:
+                        mean = mean_square(<const number*> NULL, t, u)
+                else:
+                    mean = block_of_squares(<const number*> scratch[0] + j * m, m) / width
+                number_row(t, u + j, column == 0, mean, <number*> scratch[2] + j * m, m)
+        t.each(NULL, NULL, &c, 0, n * m)
+        for j in range(n):
+            scatter(t, u + j, column, m, <const number*> scratch[1] + j * m, <const number*> scratch[2] + j * m)
+        column += m
+        if column >= width:
+            column = 0
+            u += n
+
+
+cdef inline void gather(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, number* g, number* p,
+                        number* s) noexcept nogil:
+    """A part of a row, at most a scratch, into one of each array."""
+    cdef Py_ssize_t at = row_of(t.rows, u) * t.rows.width + column
+    cdef const number* x = summed(t, u, column, m, g)
+    cdef const Format* f
+    cdef int k
+    if x != g:
+        memcpy(g, x, m * sizeof(number))
+    if number is double:
+        memcpy(p, <const double*> t.p + at, m * sizeof(double))
+    else:
+        if t.follows:
+            follow(t, at, m)
+        if t.p_format.decode == NULL:
+            memcpy(p, <const float*> t.p + at, m * sizeof(float))
+        else:
+            read_parameters(t, at, p, m)
+    for k in range(MAX_SLOTS):
+        if t.s[k] == NULL or (t.rows.numbered and k == 0):
+            continue
+        f = t.s_format[k]
+        if number is float:
+            if f.decode != NULL:
+                f.decode(<const char*> t.s[k] + at * f.bytes, units_of(t, k, at), s + k * SCRATCH, m, t.codes >> (4 * k) & 15)
+                continue
+        memcpy(s + k * SCRATCH, <const number*> t.s[k] + at, m * sizeof(number))
+
+
+cdef inline void scatter(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, const number* p,
+                         const number* s) noexcept nogil:
+    """And back."""
+    cdef Py_ssize_t at = row_of(t.rows, u) * t.rows.width + column
+    cdef const Format* f
+    cdef float decay
+    cdef int k, which
+    for k in range(MAX_SLOTS):
+        if t.s[k] == NULL or (t.rows.numbered and k == 0):
+            continue
+        f = t.s_format[k]
+        if number is float:
+            if f.decode != NULL:
+                which = t.decays >> (4 * k) & 15
+                decay = (<const float*> t.scalars)[PRELUDE + which - 1] if which else 1
+                f.encode(s + k * SCRATCH, <char*> t.s[k] + at * f.bytes, units_of(t, k, at), m, t.noise, k,
+                         t.offset + <uint64_t> at, t.codes >> (4 * k) & 15, decay)
+                continue
+        memcpy(<number*> t.s[k] + at, s + k * SCRATCH, m * sizeof(number))
+    if number is double:
+        memcpy(<double*> t.p + at, p, m * sizeof(double))
+        aside64(t, at, m)
+    else:
+        if t.p_format.decode == NULL:
+            memcpy(<float*> t.p + at, p, m * sizeof(float))
+        else:
+            write_parameters(t, at, p, m)
+        aside(t, at, p, m)
+
+
+cdef inline uint8_t* units_of(const Tensor* t, int k, Py_ssize_t at) noexcept nogil:
+    """Of the blocks from element `at` on; NULL where there are none."""
+    return t.e[k] + at // t.s_format[k].block * UNIT_BYTES if t.s_format[k].block > 1 else NULL
+
+
+cdef inline double mean_square(const number* kind, const Tensor* t, Py_ssize_t u) noexcept nogil:
+    """Of the prepared gradient of a row that fills more than a scratch."""
+    cdef number[SCRATCH] g, p
+    cdef number[MAX_SCALARS] scalars
+    cdef number[1] none
+    cdef Py_ssize_t width = t.rows.width, column = 0, m, at = row_of(t.rows, u) * width
+    cdef const number* x
+    cdef double total = 0
+    while column < width:
+        m = min(<Py_ssize_t> SCRATCH, width - column)
+        x = summed(t, u, column, m, <number*> g)
+        if number is double:
+            memcpy(p, <const double*> t.p + at + column, m * sizeof(double))
+        else:
+            if t.p_format.decode == NULL:
+                memcpy(p, <const float*> t.p + at + column, m * sizeof(float))
+            else:
+                read_parameters(t, at + column, <float*> p, m)
+        prepare(t, <const number*> p, x, <number*> g, m, <number*> scalars)
+        total += block_of_squares(<const number*> g, m)
+        column += m
+    return total / width
+
+
+cdef inline void number_row(const Tensor* t, Py_ssize_t u, bint first, double mean, number* s, Py_ssize_t m) noexcept nogil:
+    """Let the row's number grow by the mean square, and stand at m elements of s. first: not at a later part of the row."""
+    cdef number* at = <number*> t.s[0] + row_of(t.rows, u)
+    cdef Py_ssize_t i
+    if first:
+        at[0] = at[0] + <number> mean
+    for i in range(m):
+        s[i] = at[0]
+
+
+cdef inline void by_rows(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    """Elements lo..hi of the touched rows' own."""
+    cdef Py_ssize_t u = lo // max(t.rows.width, 1), stop = hi // max(t.rows.width, 1)
+    if as_it_is(t):
+        if t.wide:
+            in_place(<const double*> NULL, t, u, stop)
+        else:
+            in_place(<const float*> NULL, t, u, stop)
+    elif t.wide:
+        copied(<const double*> NULL, t, u, stop)
+    else:
+        copied(<const float*> NULL, t, u, stop)

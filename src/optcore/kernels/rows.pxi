@@ -1,0 +1,175 @@
+# Gradients by rows, from Python objects to what the walk takes. A part of _kernels.pyx, which includes it.
+#
+# Owns which lists of row numbers are taken as they stand, and the memory in which they are sorted; never explains a
+# refusal.
+
+cdef type BY_ROWS = type(None)      # the class of a gradient by rows: step/rows.py tells it
+
+
+def take_by_rows(type kind):
+    """Instances of this class are gradients by rows: `ids`, the numbers of rows, and `values`, an array of those rows."""
+    global BY_ROWS
+    BY_ROWS = kind
+
+
+cdef struct RowStep:
+    Rows rows
+    Grouping sort
+    Py_buffer ids
+    bint given              # by rows, else all of them
+    Py_ssize_t of           # rows of the table
+    void* memory            # of the sort
+    size_t room
+    void* partials
+    size_t partials_room
+
+
+cdef Pace grouping_paces[5][<int> SIZES]
+
+
+cdef bint hold_ids(RowStep* r, object ids, Py_ssize_t rows) except -1:
+    """Hold a list of numbers of some of the rows; False, with nothing held, if it is not usable as it stands."""
+    cdef Py_buffer* b = &r.ids
+    cdef const char* c
+    cdef bint good
+    try:
+        PyObject_GetBuffer(ids, b, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    except Exception:
+        return False
+    c = b.format
+    good = (c != NULL and (c[0] == c"i" or c[0] == c"l" or c[0] == c"q") and c[1] == 0 and b.ndim == 1
+            and (b.itemsize == 4 or b.itemsize == 8) and not <Py_ssize_t> b.buf & (b.itemsize - 1))
+    if good:
+        r.sort.wide = b.itemsize == 8
+        r.sort.count = b.shape[0]
+        r.sort.ids = b.buf
+        good = (all_below(<const int64_t*> b.buf, b.shape[0], rows) if r.sort.wide
+                else all_below(<const int32_t*> b.buf, b.shape[0], rows))
+    if not good:
+        PyBuffer_Release(b)
+    return good
+
+
+cdef bint values_fit(const Py_buffer* p, const Py_buffer* values, Py_ssize_t count, Py_ssize_t p_unit,
+                     Py_ssize_t unit) noexcept:
+    """Whether these are `count` rows of p, and both lie in C order. An element is so many units in the strides."""
+    cdef int k
+    if p.ndim < 1 or values.ndim != p.ndim or values.shape[0] != count:
+        return False
+    for k in range(1, p.ndim):
+        if values.shape[k] != p.shape[k]:
+            return False
+    return lies_in_c_order(p, p_unit) and lies_in_c_order(values, unit)
+
+
+cdef bint fits_numbers(const Py_buffer* p, const Py_buffer* b, const Format* f) noexcept:
+    """Whether b holds one number for each row of p."""
+    return p.ndim > 0 and b.ndim == 1 and b.shape[0] == p.shape[0] and f.block == 1 and lies_in_c_order(b, b.itemsize)
+
+
+cdef Py_ssize_t rows_in(const Py_buffer* p) noexcept:
+    return p.shape[0] if p.ndim else 1
+
+
+cdef bint whole_blocks(const Tensor* t, Py_ssize_t width) noexcept:
+    """Whether no block of the state holds parts of two rows."""
+    cdef int k
+    for k in range(MAX_SLOTS):
+        if t.s_format[k] != NULL and width % t.s_format[k].block:
+            return False
+    return True
+
+
+cdef void walk_by_rows(RowStep* r, Tensor* t, int rule) noexcept:
+    """Let a tensor, whose loop has been chosen, be walked by rows."""
+    t.rows = &r.rows
+    t.each = REGISTRY.rules[rule].spans[<int> LOOP_FLOAT64 if t.wide else <int> LOOP_FLOAT32]
+    t.narrow_in_loop = False
+    t.direct = NULL
+
+
+cdef inline void in_team(int which, share_fn function, void* work, Py_ssize_t size, int num_threads) noexcept nogil:
+    run(&TEAM, num_threads, size, &grouping_paces[which][size_class(size)], 1, function, work)
+
+
+cdef void* roomy(void** memory, size_t* room, size_t needed) except NULL:
+    """Memory of so many bytes at least; what was in it is lost."""
+    if needed > room[0] or memory[0] == NULL:
+        PyMem_Free(memory[0])
+        room[0] = 0
+        memory[0] = PyMem_Malloc(needed + needed // 4 + 64)
+        if memory[0] == NULL:
+            raise MemoryError
+        room[0] = needed
+    return memory[0]
+
+
+cdef int group_rows(RowStep* r, Tensor* t, int num_threads) except -1:
+    """Find which rows are touched, and by what: `rows` and `n` of the tensor."""
+    cdef Grouping* g = &r.sort
+    cdef Py_ssize_t n = g.count, i, at, u, took
+    cdef uint64_t* words[2]
+    cdef Py_ssize_t* starts
+    cdef Py_ssize_t* firsts
+    cdef int passes, k, digits = bits_for(r.of)
+    if not r.given:
+        r.rows.count = r.of
+        r.rows.words = NULL
+        t.n = r.of * r.rows.width
+        return 0
+    g.bits = bits_for(n)
+    if g.bits + digits > 64:
+        raise OverflowError(f"{n} places in {r.of} rows: more than can be sorted")
+    g.sections = min(max(n // SECTION, <Py_ssize_t> 1), <Py_ssize_t> MOST_SECTIONS)
+    passes = max((digits + MOST_DIGIT - 1) // MOST_DIGIT, 1)
+    g.digit = (digits + passes - 1) // passes
+    words[0] = <uint64_t*> roomy(&r.memory, &r.room, (4 * n + 2 + (g.sections << MOST_DIGIT)) * sizeof(uint64_t))
+    words[1] = words[0] + n
+    starts = <Py_ssize_t*> (words[1] + n)
+    firsts = starts + n + 1
+    g.tally = firsts + n + 1
+    g.starts = starts
+    g.words = NULL
+    with nogil:
+        for k in range(passes):
+            g.shift = g.bits + k * g.digit
+            g.sorted = words[k % 2]
+            in_team(0, count_digits, g, n, num_threads)
+            make_room(g)
+            in_team(1, put_in_order, g, n, num_threads)
+            g.words = g.sorted
+        in_team(2, count_rows, g, n, num_threads)
+        at = 0
+        for i in range(g.sections):
+            took = g.tally[i]
+            g.tally[i] = at
+            at += took
+        in_team(3, list_rows, g, n, num_threads)
+    starts[at] = n
+    r.rows.count = at
+    r.rows.words = g.words
+    r.rows.bits = g.bits
+    r.rows.starts = starts
+    r.rows.firsts = firsts
+    t.n = at * r.rows.width
+    if n > RUN:
+        i = 0
+        for u in range(at):
+            firsts[u] = i
+            i += runs_of(&r.rows, u)
+        firsts[at] = i
+        if i:
+            r.rows.partials = <const char*> roomy(&r.partials, &r.partials_room, i * r.rows.width * sizeof(double))
+            with nogil:
+                in_team(4, sum_runs, t, i * RUN * r.rows.width, num_threads)
+    return 0
+
+
+cdef void free_rows(RowStep* r, Py_ssize_t n) noexcept:
+    cdef Py_ssize_t i
+    if r != NULL:
+        for i in range(n):
+            PyMem_Free(r[i].memory)
+            PyMem_Free(r[i].partials)
+        PyMem_Free(r)
+
