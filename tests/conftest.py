@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-from optcore import _dispatch
+from optcore import Rows, _dispatch
 
 pytest.register_assert_rewrite("tests.support")         # asserts there explain themselves as well
 
@@ -18,6 +18,7 @@ settings.load_profile("optcore")
 def variant(request):
     """Each build of the kernels in turn, cutting even small arrays among threads."""
     module = _dispatch.load(request.param)
+    module.take_by_rows(Rows)               # step/share.py told the chosen one only
     module._tune(grain_elements=1, team_from_elements=0)
     yield module
     module._tune()

@@ -9,6 +9,7 @@ from optcore.step.arrays import state_array
 from optcore._info import build_info
 from optcore.accumulate import GradientAccumulator
 from optcore.check import check_grad
+from optcore.step.rows import Rows
 from optcore.step.threads import get_num_threads, set_num_threads
 from optcore.optimizers import *  # noqa: F403  (its __all__ holds the table's classes)
 from optcore.optimizers import __all__ as _classes
@@ -25,7 +26,7 @@ __version__ = _version("optcore")
 _LATER = {"Minimizer": "minimizers", "bfgs": "minimizers", "lbfgs": "minimizers", "minimize": "minimizers",
           "newton": "minimizers", "newton_cg": "minimizers", "race": "racing", "surfaces": ""}
 
-__all__ = ["ES", "GradientAccumulator", "RandomSearch", "SPSA", "build_info", "check_grad", "functional",
+__all__ = ["ES", "GradientAccumulator", "RandomSearch", "Rows", "SPSA", "build_info", "check_grad", "functional",
            "get_num_threads", "reference", "schedules", "set_num_threads", "state_array", *_LATER, *_classes]
 
 

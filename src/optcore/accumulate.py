@@ -8,6 +8,7 @@ from optcore import _kernels
 from optcore.rules import RULES
 from optcore.rules.settings import explain
 from optcore.step import arrays as _arrays
+from optcore.step import gradients as _gradients
 from optcore.step import threads as _threads
 from optcore.step.arrays import Array
 
@@ -73,7 +74,7 @@ class GradientAccumulator:
         call = [(1, _RULE.scalars(1, weight))], [0] * len(flat)
         if self._plan.step(call, flat, threads) < 0:
             written = _arrays.intervals(["the sums"] * len(flat), self._totals)
-            flat = [None if g is None else _arrays.gradient(label, g, "the parameter", a, written)
+            flat = [None if g is None else _gradients.gradient(label, g, "the parameter", a, written)
                     for label, g, a in zip(self._labels, flat, self._totals, strict=True)]
             self._plan.step(call, flat, threads)
 

@@ -13,7 +13,7 @@ from optcore import _kernels
 from optcore.rules import RULES, Rule
 from optcore.rules.made import Template
 from optcore.rules.settings import MOST_SEED, whole
-from optcore.step import arrays as _arrays
+from optcore.step import gradients as _gradients
 from optcore.step import threads as _threads
 from optcore.step.options import FUNCTION, check
 from optcore.step.signatures import function
@@ -38,7 +38,7 @@ def _slowly(rule: Rule, number: int) -> tuple[Callable[..., None], Callable[...,
 
     def again(arrays: tuple[Any, ...], values: tuple[float, ...], threads: int, seed: int, step: int, offset: int,
               *how: Any) -> None:
-        if not _kernels.apply(number, _arrays.checked(rule.arrays, arrays, offset), values, threads, seed, step, offset,
+        if not _kernels.apply(number, _gradients.checked(rule, arrays, offset), values, threads, seed, step, offset,
                               *how):
             raise AssertionError(f"{rule.name}: the kernels refused arrays that passed every check")
 

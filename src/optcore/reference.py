@@ -16,7 +16,9 @@ from optcore.formats.rounding import OF_COMPENSATION, OF_PARAMETER, noise
 from optcore.rules import RULES, Rule, elementwise
 from optcore.rules.made import Template
 from optcore.step.arrays import memory_order, parts
+from optcore.step.gradients import by_rows, shape_of
 from optcore.step.options import FUNCTION, check
+from optcore.step.rows import Rows, summed
 from optcore.step.signatures import function
 
 __all__ = list(RULES)
@@ -78,11 +80,32 @@ def _runner(rule: Rule) -> Callable[..., None]:
 
     def run(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
             clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
-        arrays = tuple(map(parts, arrays))
-        _check(rule, arrays, {"compensation": compensation, "copy": copy, "average": average}, offset)
+        arrays = tuple(Rows(np.asarray(a.ids), parts(a.values)) if isinstance(a, Rows) else parts(a) for a in arrays)
+        others = {"compensation": compensation, "copy": copy, "average": average}
+        _check(rule, arrays, others, offset)
         check(FUNCTION, {"rounding": rounding, "clip_value": clip_value, "average_weight": average_weight})
+        how = {"rounding": rounding, "clip_value": clip_value, "average_weight": average_weight}
+        if not isinstance(arrays[1], Rows):
+            step_all(arrays, scalars, step, seed, offset, **how, **others)
+            return
+        # As the dense step does it, of which the rows that are touched are kept.
+        p, rows, *state = arrays
+        touched, sums = summed(rows, FORMATS[form_of(p)].arithmetic)
+        g = np.zeros(p.shape, sums.dtype)
+        g[touched] = sums
+        made = [p.copy(), *(a.copy() for a in state)]
+        aside = {name: None if a is None else a.copy() for name, a in others.items()}
+        step_all((made[0], g, *made[1:]), scalars, step, seed, offset, **how, **aside)
+        for a, new in zip([p, *state, *others.values()], [*made, *aside.values()], strict=True):
+            if a is not None:
+                for part, changed in zip(_by_row(a, p), _by_row(new, p), strict=True):
+                    part[touched] = changed[touched]
+
+    def step_all(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
+                 clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
         axes = memory_order(arrays[0])          # of elements, by which noise and blocks are counted
-        p, g, *state = (a.transpose(axes) if FORMATS[form_of(a)].block == 1 else a for a in arrays)
+        p, g, *state = (a.transpose(axes) if a.ndim == len(axes) and FORMATS[form_of(a)].block == 1 else a for a in arrays)
+        of_row = [s.shape == "row" for s in rule.state]
         compensation, copy, average = (None if a is None else a.transpose(axes) for a in (compensation, copy, average))
         n, arithmetic = p.size, FORMATS[form_of(p)].arithmetic
         kind: Any = FORMATS[arithmetic].dtype
@@ -107,7 +130,9 @@ def _runner(rule: Rule) -> Callable[..., None]:
                 lack = read(compensation)
                 own = read(FORMATS[form_of(p)].store(start + kind(0.5) * lack)) == start
                 start = np.where(own, start + lack, start)
-            new, *new_state = new_values(rule, (start, read(g), *map(read, state, rule.codes)),
+            kept = [a.reshape(a.shape + (1,) * (p.ndim - 1)) if row else read(a, code)
+                    for a, code, row in zip(state, rule.codes, of_row, strict=True)]
+            new, *new_state = new_values(rule, (start, read(g), *kept),
                                          tuple(kind(x) for x in scalars),
                                          kind(np.inf if clip_value is None else clip_value))
             for slot, (a, values) in enumerate(zip(state, new_state, strict=True)):
@@ -127,11 +152,22 @@ def _runner(rule: Rule) -> Callable[..., None]:
     return run
 
 
+def _by_row(a: Any, p: Any) -> list[Any]:
+    """Views of a's parts, whose first dimension counts the rows of p: codes in blocks and their units are two."""
+    block = FORMATS[form_of(a)].block
+    return [a] if block == 1 else [a[:p.size].reshape(len(p), -1), a[p.size:].reshape(len(p), -1)]
+
+
 def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int) -> None:
     p, arithmetic = arrays[0], ""
+    shapes = {s.letter: s.shape for s in rule.state}
     roles = ["parameter", "gradient", *["state"] * (len(arrays) - 2), *others]
     for role, (name, a) in zip(roles, [*zip(rule.arrays, arrays, strict=True), *others.items()], strict=True):
         if a is None and name in others:
+            continue
+        if isinstance(a, Rows):
+            block = max((f.block for f in map(format_of, arrays[2:]) if f), default=1)
+            by_rows(name, a, rule.arrays[0], p, block=block)
             continue
         kept = format_of(a) if isinstance(a, np.ndarray) else None
         if kept is None or role not in kept.roles:
@@ -141,7 +177,7 @@ def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int) -> N
         if role != "gradient" and kept.arithmetic != arithmetic:
             raise TypeError(f"{name} is {kept.name}, {rule.arrays[0]} is {form_of(p)}: with a float64 parameter go "
                             "float64 state and average, no copy and no compensation, and only with it")
-        shape = kept.shape(p.shape)
+        shape = kept.shape(shape_of(p, shapes.get(name, "")))
         if a.shape != shape:
             raise ValueError(f"{name} has shape {a.shape}, for {rule.arrays[0]} of {p.shape} {shape} is needed")
         if offset % kept.block:

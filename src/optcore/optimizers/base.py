@@ -13,9 +13,11 @@ from optcore.optimizers.layout import Copies, Layout
 from optcore.optimizers.saved import Saved
 from optcore.rules.settings import MOST_SEED, explain, whole
 from optcore.step import arrays as _arrays
+from optcore.step import gradients as _gradients
 from optcore.step import threads as _threads
 from optcore.step.options import CLASS, PLAIN, STEP, asked, check, options
 from optcore.step.policy import Policy, weight
+from optcore.step.rows import Rows
 from optcore.step.share import scalars_at
 from optcore.step.signatures import paragraphs
 from optcore.step.state import StateFormats
@@ -123,10 +125,11 @@ class Optimizer(Saved, Policy):
 
     def _clear(self, grads: list[Any]) -> None:
         for g in grads:
-            _arrays.view("grads", g, writable=True, formats=_arrays.GRADIENT, order="dense")[...] = 0
+            values = g.values if isinstance(g, Rows) else g
+            _arrays.view("grads", values, writable=True, formats=_arrays.GRADIENT, order="dense")[...] = 0
 
     def _refuse_nonfinite(self, tensors: Layout, grads: list[Any]) -> None:
-        _arrays.name_nonfinite(tensors.gradient_names(), tensors.converted(grads, False), tensors.params)
+        _gradients.name_nonfinite(tensors.gradient_names(), tensors.converted(grads, False), tensors.params)
 
     def _restore(self, before: Copies) -> None:
         self._layout.restore(before)

@@ -16,6 +16,7 @@ from optcore.formats import FORMATS, decode, form_of, playing
 from optcore.optimizers.given import Given, Group, Member, Source
 from optcore.rules import RULES, Family, Rule
 from optcore.step import arrays as _arrays
+from optcore.step import gradients as _gradients
 from optcore.step.arrays import Array
 from optcore.step.policy import Tensors
 from optcore.step.share import Elementwise, Gathered
@@ -31,6 +32,7 @@ class Layout(Tensors):
                  averaged: bool) -> None:
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
         self.codes = family.codes                       # state -> the kind of its 8-bit codes
+        self.family = family
         self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
         self.given = Given(groups)                      # what the caller has
@@ -53,6 +55,8 @@ class Layout(Tensors):
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
         self.formats.check(label, FORMATS[form_of(a)])
+        for choice in self.family.means:
+            _gradients.in_c_order(label, a, choice.rule)
         if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in self.formats.wanted.values()):
             raise ValueError(f"state_dtype: {label} is not in C order (strides {a.strides}), and blocks are")
         return a
@@ -138,11 +142,11 @@ class Layout(Tensors):
         """Usable views of all gradients, or the error that names the first that cannot be used."""
         written = self.written()
         names = self.gradient_names()
-        views = [None if g is None else _arrays.gradient(name, g, label, p, written, writable=writable)
-                 for name, g, label, p in zip(names, flat, self.labels, self.params, strict=True)]
+        views = [None if g is None else _gradients.gradient(
+            name, g, label, p, written, writable=writable, block=self.block_of(p))
+            for name, g, label, p in zip(names, flat, self.labels, self.params, strict=True)]
         if writable:
-            pairs = [(name, g) for name, g in zip(names, views, strict=True) if g is not None]
-            _arrays.intervals([name for name, _ in pairs], [g for _, g in pairs])
+            _gradients.zeroed(names, views)
         return views
 
     def written(self) -> list[_arrays.Interval]:
@@ -174,9 +178,8 @@ class Layout(Tensors):
         self.unusual.update(numbers)
         for i in numbers:
             name = self.labels[i].replace("params", "grads", 1)
-            flat[i] = g = _arrays.view(name, flat[i], writable=writable, formats=_arrays.GRADIENT,
-                                           order=self.params[i])
-            _arrays.check_shape(name, g, self.labels[i], self.params[i].shape)
+            flat[i] = _gradients.seen(name, flat[i], self.labels[i], self.params[i], writable=writable,
+                                      block=self.block_of(self.params[i]))
         return flat
 
     def gradient_names(self) -> list[str]:
@@ -190,6 +193,15 @@ class Layout(Tensors):
         if key in self.formats.wanted:
             return self.formats.of(key, p.size, kept)
         return beside(kept, self.rounding, self.averaged).get(key)
+
+    def block_of(self, p: Array) -> int:
+        """The largest block of a tensor's state."""
+        kept = FORMATS[form_of(p)]
+        return max((FORMATS[self.formats.of(key, p.size, kept)].block for key in self.formats.wanted), default=1)
+
+    def shape(self, key: str, p: Array) -> tuple[int, ...]:
+        """Of a tensor's state array of this name."""
+        return _gradients.shape_of(p, self.family.shapes.get(key, ""))
 
     def prepare(self, meaning: list[str]) -> None:
         """Allocate the state that the groups' rules need, and lay out the shares, one for each kernel."""
@@ -214,7 +226,7 @@ class Layout(Tensors):
         for key in (*rule.keys, *BESIDE):
             form = self.form(key, p)
             if form is not None and key not in state:
-                state[key] = _arrays.allocate(p, group.get(self.fill.get(key, ""), 0.0), form)
+                state[key] = _arrays.allocate(p, group.get(self.fill.get(key, ""), 0.0), form, self.shape(key, p))
                 if key in ("master", "average"):
                     state[key][...] = (
                         state["master"] if key == "average" and "master" in state else decode(p, form))
@@ -252,7 +264,8 @@ class Layout(Tensors):
             for key, setting in self.fill.items():
                 form = self.form(key, self.params[i])
                 assert form is not None
-                self.state[i][key][...] = _arrays.allocate(self.params[i], groups[i][setting], form)
+                self.state[i][key][...] = _arrays.allocate(self.params[i], groups[i][setting], form,
+                                                           self.shape(key, self.params[i]))
             self.fresh.remove(i)
         self.careful = bool(self.fresh)
 

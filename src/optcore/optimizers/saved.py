@@ -4,6 +4,7 @@ Owns what a state dict holds and what is checked before one is taken over; the f
 """
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -204,9 +205,11 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
     a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16"))
     kept, given, code = FORMATS[form], FORMATS[form_of(a)], layout.codes.get(key, 0)
     a = given.renewed(a, p.size, code)
-    _arrays.check_shape(label, a, layout.labels[i], given.shape(p.shape))
-    made = _arrays.allocate(p, 0.0, form)
-    values = numbers(a, p.size, code, kept.arithmetic)
+    shape = layout.shape(key, p)
+    _arrays.check_shape(label, a, f"the state of {layout.labels[i]}" if shape != p.shape else layout.labels[i],
+                        given.shape(shape))
+    made = _arrays.allocate(p, 0.0, form, shape)
+    values = numbers(a, math.prod(shape), code, kept.arithmetic)
     if not np.isfinite(values).all() or code and (values < 0).any():
         what = "negative or not finite" if code else "not finite"
         raise ValueError(f"{label} has elements that are {what}")
@@ -220,5 +223,6 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
 def widened(layout: Layout, key: str, i: int, a: Array) -> Array:
     """A state array in its parameter's shape and arithmetic."""
     p = layout.params[i]
-    values: Array = numbers(a, p.size, layout.codes.get(key, 0), FORMATS[form_of(p)].arithmetic)
-    return values.reshape(p.shape)
+    shape = layout.shape(key, p)
+    values: Array = numbers(a, math.prod(shape), layout.codes.get(key, 0), FORMATS[form_of(p)].arithmetic)
+    return values.reshape(shape)

@@ -36,11 +36,13 @@ class State:
     sensitive: bool = False         # kept in float32 where state is asked to be "int8"
     start: Setting | None = None    # the class's setting whose value it holds before the first step; None: 0
     begins: str = "zeros"           # the same in words, for the functions, which are handed the array
-    shape: str = "parameter"        # "row", "column" and "scalar" come with row-wise and factored rules
+    shape: str = "parameter"        # "row": one number a row of the parameter, which is never narrow
 
     @property
     def code(self) -> int:
-        """Which numbers its 8-bit codes stand for: SIGNED, SQUARE or SIZE in formats/block8.py."""
+        """Which numbers its 8-bit codes stand for: SIGNED, SQUARE or SIZE in formats/block8.py; 8: it is one a row."""
+        if self.shape == "row":
+            return 8
         return 0 if not self.nonnegative else 2 if self.linear else 1
 
 
@@ -220,6 +222,11 @@ class Family:
     def codes(self) -> Mapping[str, int]:
         """State key -> the kind of its 8-bit codes."""
         return {s.key: s.code for choice in self.means for s in choice.rule.state if s.key}
+
+    @cached_property
+    def shapes(self) -> Mapping[str, str]:
+        """State key -> its shape, as its row says it."""
+        return {s.key: s.shape for choice in self.means for s in choice.rule.state if s.key}
 
     @cached_property
     def fill(self) -> Mapping[str, str]:

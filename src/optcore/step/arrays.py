@@ -35,7 +35,7 @@ def _on_cpu(x: Any) -> bool:
     return not hasattr(x, "__dlpack_device__") or x.__dlpack_device__()[0] in DLPACK_CPU
 
 
-def _as_numpy(name: str, x: Any, reading: bool = False) -> npt.NDArray[Any]:
+def shared(name: str, x: Any, reading: bool = False) -> npt.NDArray[Any]:
     """A NumPy array on the memory of x; reading: what cannot be shared may be copied."""
     if isinstance(x, np.ndarray):
         return x
@@ -119,7 +119,7 @@ def view(name: str, x: Any, *, writable: bool, formats: Sequence[str] = PARAMETE
                 return made
     if writable and isinstance(x, np.generic):          # NumPy would make an array of its own for it
         raise TypeError(f"{name} is a NumPy scalar, which cannot change in place; numpy.array({name}) makes an array")
-    a = _as_numpy(name, x, not writable)
+    a = shared(name, x, not writable)
     a = parts(a)
     found = format_of(a)
     if found is None or found.name not in formats or not a.dtype.isnative:
@@ -184,7 +184,7 @@ class Memory:
         for low, high, name in more:
             k = bisect_right(self.taken, low, key=itemgetter(1))
             if k < len(self.taken) and self.taken[k][0] < high:
-                raise _overlap(name, self.taken[k][2])
+                raise overlap(name, self.taken[k][2])
         if len(more) > len(self.taken) // 8:
             self.taken = sorted([*self.taken, *more])
         else:
@@ -198,73 +198,32 @@ def intervals(names: Sequence[str], arrays: Sequence[Array]) -> list[Interval]:
     taken = sorted((*bounds(a), name) for name, a in zip(names, arrays, strict=True) if a.nbytes)
     for (_, end, first), (begin, _, second) in pairwise(taken):
         if begin < end:
-            raise _overlap(second, first)
+            raise overlap(second, first)
     return taken
 
 
-def _overlap(one: str, other: str) -> ValueError:
+def overlap(one: str, other: str) -> ValueError:
     return ValueError(f"{one} overlaps {other} in memory; what is updated in place must stand alone")
 
 
-def checked(names: Sequence[str], arrays: Sequence[Any], offset: int) -> tuple[Array | None, ...]:
-    """Usable views of (p, g, state..., and perhaps EXTRAS), or the error that names the first array that cannot be
-    used."""
-    formats = [PARAMETER, GRADIENT, *[STATE] * (len(names) - 2), *EXTRAS.values()]
-    found: list[tuple[str, Array] | None] = []
-    order: Array | Literal["dense"] = "dense"
-    for k, (name, x) in enumerate(zip([*names, *EXTRAS], arrays, strict=False)):
-        a = None if x is None and k >= len(names) else view(name, x, writable=k != 1, formats=formats[k], order=order)
-        found.append(None if a is None else (name, a))
-        if k == 0 and a is not None:
-            order = a
-    present = [x for x in found if x is not None]
-    shape, arithmetic = present[0][1].shape, FORMATS[form_of(present[0][1])].arithmetic
-    for name, a in present[1:]:
-        kept = FORMATS[form_of(a)]
-        if kept.block > 1 and a.shape != kept.shape(shape):
-            raise ValueError(f"{name} has shape {a.shape}: 8-bit codes for {names[0]}, which has shape {shape}, are an "
-                             f"array of shape {kept.shape(shape)}; optcore.state_array makes one")
-        check_shape(name, a, names[0], kept.shape(shape))
-        if name != names[1] and kept.arithmetic != arithmetic:
-            raise TypeError(f"{name} is {kept.name}, {names[0]} is {form_of(present[0][1])}: with a float64 parameter "
-                            "go float64 state and average, no copy and no compensation, and only with it")
-        if offset % kept.block:
-            raise ValueError(f"offset={offset}: with 8-bit state it must be a multiple of {kept.block}")
-        if name == "compensation" and not FORMATS[form_of(present[0][1])].narrow:
-            raise ValueError(f"compensation: {names[0]} is {form_of(present[0][1])}, which lacks nothing")
-    intervals(*map(list, zip(*present, strict=True)))
-    return tuple(None if x is None else x[1] for x in found)
-
-
-def gradient(name: str, x: Any, of: str, p: Array, written: Sequence[Interval], *, writable: bool = False) -> Array:
-    """A usable view of one gradient, given its parameter and its name and, sorted, everything that is written.
-    writable: it is to be set to zero."""
-    g = view(name, x, writable=writable, formats=GRADIENT, order=p)
-    check_shape(name, g, of, p.shape)
-    low, high = bounds(g)
-    nearest = bisect_right(written, low, key=itemgetter(1))         # the first interval that ends after g begins
-    if low < high and nearest < len(written) and written[nearest][0] < high:
-        raise _overlap(name, written[nearest][2])
-    return g
-
-
-def allocate(p: Array, value: float, form: str) -> Array:
+def allocate(p: Array, value: float, form: str, shape: tuple[int, ...] | None = None) -> Array:
     """A state array for p, filled with value, that lies in memory as p does and meets cache lines at the same elements:
-    the walk begins its chunks where p meets one."""
+    the walk begins its chunks where p meets one. shape: another than p's; the array is then in C order."""
     kept = FORMATS[form]
-    shape = kept.shape(p.shape)
+    alike = shape is None or shape == p.shape
+    n, shape = p.size if shape is None else math.prod(shape), kept.shape(p.shape if shape is None else shape)
     size = math.prod(shape) * kept.bytes
     raw = np.zeros(size + 64, np.uint8)
     head = -bounds(p)[0] % 64 // p.itemsize if kept.block == 1 else 0
     first = (-bounds(raw)[0] - kept.bytes * head) % 64
     a: Array = raw[first:first + size].view(kept.dtype)
-    if kept.block == 1 and not p.flags.c_contiguous:
+    if kept.block == 1 and alike and not p.flags.c_contiguous:
         axes = memory_order(p)
         a = a.reshape([p.shape[k] for k in axes]).transpose(np.argsort(axes))
     a = a.reshape(shape)
     if value:
         # To nearest: this is stored once, and has nothing to follow. What starts at a value is never negative.
-        values = np.full(p.size, value, FORMATS[kept.arithmetic].dtype)
+        values = np.full(n, value, FORMATS[kept.arithmetic].dtype)
         a[...] = kept.store(values, code=1).reshape(shape)
     return a
 
@@ -322,22 +281,8 @@ def members(params: Mapping[Any, Any]) -> list[Any]:
     for key, a in zip(params, arrays, strict=True):
         if (again := params[key]) is not a:
             label = f"params[{key!r}]"
-            one, other = _as_numpy(label, a), _as_numpy(label, again)
+            one, other = shared(label, a), shared(label, again)
             if one.size and not np.may_share_memory(one, other):
                 raise TypeError(f"params: {type(params).__name__} makes {label} anew at each look-up, so a change "
                                 "would be lost; dict(params) holds the arrays")
     return arrays
-
-
-def name_nonfinite(names: Sequence[str], arrays: Sequence[Array | None], params: Sequence[Array]) -> None:
-    """Raise the error that names the first infinity or NaN, as the parameters' arithmetic has the gradients."""
-    for name, a, p in zip(names, arrays, params, strict=True):
-        if a is None:
-            continue
-        values = decode(a, FORMATS[form_of(p)].arithmetic)
-        good = np.isfinite(values)
-        if not good.all():
-            where = tuple(int(k) for k in np.argwhere(~good)[0])
-            raise FloatingPointError(f"{name} is {values[where]} at index {where if a.ndim != 1 else where[0]}; "
-                                     "nothing was changed")
-    raise FloatingPointError("grads: the squares of their elements add up to infinity; nothing was changed")

@@ -16,6 +16,9 @@ from typing import Any, Protocol
 from optcore import _kernels
 from optcore.rules import RULES, Rule
 from optcore.rules.settings import number
+from optcore.step.rows import Rows
+
+_kernels.take_by_rows(Rows)
 
 Block = tuple[Any, ...]         # a step, the scalars of a rule at it, and what else a kernel takes of a block
 Call = tuple[list[Block], list[int]]

@@ -22,6 +22,7 @@ class StateFormats:
         known = [form for form in playing("state") if FORMATS[form].arithmetic == "float32"]
         # Where one format is asked for all, what it would harm is kept in float32.
         self.exact = SENSITIVE_STATE if isinstance(wanted, str) else set()
+        self.of_rows = {key for key, shape in family.shapes.items() if shape == "row"}      # never narrow
         chosen = wanted if isinstance(wanted, Mapping) else dict.fromkeys(keys, wanted)
         for key, form in chosen.items():
             if key not in keys:
@@ -41,7 +42,7 @@ class StateFormats:
 
     def of(self, key: str, size: int, kept: Format) -> str:
         """The format of this array of a tensor of `size` elements, of this format."""
-        if kept.arithmetic != "float32":
+        if kept.arithmetic != "float32" or key in self.of_rows:
             return kept.arithmetic
         form = self.wanted[key]
         coded = FORMATS[form].block > 1
