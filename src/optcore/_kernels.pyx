@@ -304,7 +304,8 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
             array = arrays[which]
             if which == 1 and type(array) is BY_ROWS:
                 r.given = True
-                good = hold_ids(r, array.ids, rows_in(&held[0]))
+                r.of = rows_in(&held[0])
+                good = hold_ids(r, array.ids)
                 if not good:
                     break
                 good = disjoint(&held[0], &r.ids)
@@ -317,7 +318,7 @@ def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t see
                 good = values_fit(&held[0], &held[1], r.sort.count if r.given else rows_in(&held[0]), held[0].itemsize,
                                   held[1].itemsize)
             elif which == 2 and numbered:
-                good = fits_numbers(&held[0], &held[2], form)
+                good = fits_numbers(&held[0], &held[2], form, form.bytes)
             else:
                 good = fits(&held[0], &held[got - 1], form) if got > 1 else dense(&held[0])
             good = good and (not r.given or which < 2 or disjoint(&r.ids, &held[got - 1]))

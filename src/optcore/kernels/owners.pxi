@@ -19,3 +19,53 @@ cdef object weak(object x):
         return PyWeakref_NewRef(x, None)
     except TypeError:                   # a memoryview or bytearray; these cannot be resized while exported
         return None
+
+
+@cython.final
+cdef class Whereabouts:
+    """Where the arrays of rows lie: asked before each step, for far less than buffers acquired anew cost.
+
+    rows: tuples of arrays; copy: the place of a copy in them, which like the parameter is seen outside. These two are
+    watched. To the others there are weak references, beside which NumPy refuses to resize them.
+    """
+    cdef Watched* watched
+    cdef Py_ssize_t count
+    cdef list kept
+
+    def __cinit__(self, list rows, Py_ssize_t copy):
+        cdef Py_ssize_t at
+        cdef list mine = []
+        import numpy
+        self.kept = []
+        for row in rows:
+            for at in range(len(<tuple> row)):
+                for x in family_of((<tuple> row)[at]):
+                    (mine if at == 0 or at == copy else self.kept).append(x)
+        self.watched = <Watched*> PyMem_Calloc(len(mine) + 1, sizeof(Watched))
+        if self.watched == NULL:
+            raise MemoryError
+        for x in mine:
+            if watch(x, numpy.ndarray, &self.watched[self.count]):
+                self.count += 1
+                owner = family_of(x).pop()
+                if owner is not x and type(owner) is numpy.ndarray and owner.flags.owndata:
+                    at = self.watched[self.count - 1].data - <const char*> <size_t> owner.ctypes.data
+                    if at < 0 or at + x.nbytes > owner.nbytes:
+                        raise ValueError("params: the array that a parameter is a view of was resized in place "
+                                         "(refcheck=False); the view's memory is gone")
+        self.kept = [mine, [weak(x) for x in self.kept]]
+
+    def __dealloc__(self):
+        PyMem_Free(self.watched)
+
+
+cdef int look(Whereabouts w) except -1:
+    """Refuse what is no longer where it was; before a gradient is looked at, which may lie in its old place."""
+    cdef Py_ssize_t k
+    if w is None:
+        return 0
+    for k in range(w.count):
+        if not is_as_it_was(&w.watched[k]):
+            raise ValueError("params: an array was resized in place (refcheck=False) since the optimizer took it; "
+                             "make a new optimizer for it")
+    return 0

@@ -32,7 +32,7 @@ cdef class Plan:
     cdef const Format** forms   # of each of them
     cdef Py_buffer** shapes     # of each tensor, p's
     cdef Py_buffer* grads
-    cdef RowStep* by_rows       # of each tensor; NULL: no gradient was ever by rows
+    cdef RowSteps by_rows       # None: no gradient was ever by rows
     cdef Interval* written      # every writable byte, sorted
     cdef Interval* zeroed       # the gradients that a step is to set to zero
     cdef Scalars* scalars       # of each block
@@ -41,9 +41,7 @@ cdef class Plan:
     cdef object tensor
     cdef list members           # where its tensors' gradients stand among those that it is given; None: it is given its own
     cdef list rows              # the tensors, to be asked again
-    cdef Watched* watched       # parameters and copies, and what they are views of
-    cdef Py_ssize_t watching
-    cdef list kept              # these, and weak references to the rest
+    cdef Whereabouts whereabouts    # of the arrays; None: they are tensors
     cdef Py_ssize_t** extents   # shape and strides of each tensor, as they were
 
     def __cinit__(self, int rule, list rows, list numbers, bint round_to_nearest=False, object tensor=None,
@@ -74,13 +72,13 @@ cdef class Plan:
                 and self.scalars and self.numbers and self.zeroed and self.extents):
             raise MemoryError
         if is_numbered(rule):
-            self.make_row_steps()
+            self.by_rows = RowSteps(self.count, True)
         if tensor is not None:
             self.exchange = exchange_of(tensor)
             self.tensor = tensor
             self.rows = rows
         else:
-            self.keep(rows)
+            self.whereabouts = Whereabouts(rows, self.width - 2)
         for i in range(self.count):
             self.numbers[i] = numbers[i]
             self.shapes[i] = &self.held[self.acquired]
@@ -128,46 +126,10 @@ cdef class Plan:
         PyMem_Free(self.scalars)
         PyMem_Free(self.numbers)
         PyMem_Free(self.zeroed)
-        PyMem_Free(self.watched)
-        free_rows(self.by_rows, self.count)
         if self.extents:
             for i in range(self.count):
                 PyMem_Free(self.extents[i])
         PyMem_Free(self.extents)
-
-    cdef int keep(self, list rows) except -1:
-        """See that it is noticed, or impossible, that one of the arrays is given other memory."""
-        cdef Py_ssize_t at, copy = self.width - 2       # a copy, where there is one, is the parameter that is seen outside
-        cdef list mine = []
-        import numpy
-        self.kept = []
-        for row in rows:
-            for at in range(len(<tuple> row)):
-                for x in family_of((<tuple> row)[at]):
-                    (mine if at == 0 or at == copy else self.kept).append(x)
-        self.watched = <Watched*> PyMem_Calloc(len(mine) + 1, sizeof(Watched))
-        if self.watched == NULL:
-            raise MemoryError
-        for x in mine:
-            if watch(x, numpy.ndarray, &self.watched[self.watching]):
-                self.watching += 1
-                owner = family_of(x).pop()
-                if owner is not x and type(owner) is numpy.ndarray and owner.flags.owndata:
-                    at = self.watched[self.watching - 1].data - <const char*> <size_t> owner.ctypes.data
-                    if at < 0 or at + x.nbytes > owner.nbytes:
-                        raise ValueError("params: the array that a parameter is a view of was resized in place "
-                                         "(refcheck=False); the view's memory is gone")
-        self.kept = [mine, [weak(x) for x in self.kept]]
-        return 0
-
-    cdef int look(self) except -1:
-        """Refuse what is no longer where it was; before a gradient is looked at, which may lie in its old place."""
-        cdef Py_ssize_t k
-        for k in range(self.watching):
-            if not is_as_it_was(&self.watched[k]):
-                raise ValueError("params: an array was resized in place (refcheck=False) since the optimizer took it; "
-                                 "make a new optimizer for it")
-        return 0
 
     cdef bint take(self, object x, Py_buffer* b, bint writable, int role, const Format** f) except -1:
         """Hold x, or describe it where it is a tensor; f[0] is its format then."""
@@ -185,8 +147,7 @@ cdef class Plan:
     cdef bint alike_in_row(self, Py_ssize_t i, Py_ssize_t k, const Py_buffer* b, const Format* f) noexcept:
         """The same of array k of its row, which may hold one number a row of the parameter."""
         if k == 1 and is_numbered(self.rule):
-            return (self.shapes[i].ndim > 0 and b.ndim == 1 and b.shape[0] == self.shapes[i].shape[0]
-                    and f.block == 1 and lies_in_c_order(b, 1 if self.exchange else b.itemsize))
+            return fits_numbers(self.shapes[i], b, f, 1 if self.exchange else b.itemsize)
         return self.alike(i, b, f)
 
     cdef int keep_extent(self, Py_ssize_t i) except -1:
@@ -231,7 +192,8 @@ cdef class Plan:
         """Whether a gradient that is held is memory that the other plan writes; `refused` is then its number."""
         cdef Py_ssize_t k
         for k in range(self.got):
-            if not other.free_of(&self.grads[k]):
+            if not other.free_of(&self.grads[k]) or (self.by_rows is not None and not other.free_of(
+                    &self.by_rows.each[self.active[k].number].ids)):
                 self.refused = self.active[k].number
                 return True
         return False
@@ -270,15 +232,15 @@ cdef class Plan:
                 self.refused = i
                 break
             t = &self.active[n]
-            if t.number == i and t.g_format == f and self.by_rows == NULL:      # as it stood at the last step
+            if t.number == i and t.g_format == f and self.by_rows is None:       # as it stood at the last step
                 t.g = self.grads[n].buf
             else:
                 t[0] = self.tensors[i]
                 attach(t, self.rule, 1, &self.grads[n], f)
                 choose_loop(t, self.rule)
                 t.number = i
-                if self.is_by_rows(i):
-                    walk_by_rows(&self.by_rows[i], t, self.rule)
+                if self.by_rows is not None:
+                    self.by_rows.walk(i, t, self.rule)
             t.start = total
             total += t.n
             n += 1
@@ -301,35 +263,20 @@ cdef class Plan:
         cdef Py_ssize_t k
         for k in range(n):
             PyBuffer_Release(&self.grads[k])
-            if self.by_rows != NULL:
-                PyBuffer_Release(&self.by_rows[self.active[k].number].ids)
-
-    cdef int make_row_steps(self) except -1:
-        cdef Py_ssize_t i
-        self.by_rows = <RowStep*> PyMem_Calloc(self.count + 1, sizeof(RowStep))
-        if self.by_rows == NULL:
-            raise MemoryError
-        for i in range(self.count):
-            self.by_rows[i].rows.numbered = is_numbered(self.rule)
-        return 0
-
-    cdef bint is_by_rows(self, Py_ssize_t i) noexcept:
-        return self.by_rows != NULL and (self.by_rows[i].given or self.by_rows[i].rows.numbered)
+            if self.by_rows is not None:
+                self.by_rows.release(self.active[k].number)
 
     cdef bint take_gradient(self, Py_ssize_t i, object g, Py_buffer* b, bint writable, const Format** f) except -1:
-        """Hold a gradient; one by rows is its values, and `by_rows` its ids."""
-        cdef RowStep* r
-        if type(g) is BY_ROWS and self.by_rows == NULL:
-            self.make_row_steps()
-        if self.by_rows == NULL:
+        """Hold a gradient; one by rows is its values, and `by_rows` holds its ids."""
+        if self.by_rows is None:
+            if type(g) is not BY_ROWS:
+                return self.take(g, b, writable, GRADIENT, f)
+            self.by_rows = RowSteps(self.count, False)
+        if not self.by_rows.begin(i, type(g) is BY_ROWS, self.shapes[i], self.tensors[i].n):
             return self.take(g, b, writable, GRADIENT, f)
-        r = &self.by_rows[i]
-        r.given = type(g) is BY_ROWS
-        r.of = rows_in(self.shapes[i])
-        r.rows.width = self.tensors[i].n // max(r.of, 1)
-        if not self.take(g.values if r.given else g, b, writable, GRADIENT, f):
+        if not self.take(g.values, b, writable, GRADIENT, f):
             return False
-        if not r.given or hold_ids(r, g.ids, r.of):
+        if hold_ids(&self.by_rows.each[i], g.ids):
             return True
         PyBuffer_Release(b)
         return False
@@ -338,9 +285,9 @@ cdef class Plan:
         """Whether the gradient that is held has the layout of parameter i, or of rows of it."""
         cdef const Py_buffer* p = self.shapes[i]
         cdef const RowStep* r
-        if not self.is_by_rows(i):
+        if self.by_rows is None or not self.by_rows.has(i):
             return self.alike(i, b, f)
-        r = &self.by_rows[i]
+        r = &self.by_rows.each[i]
         return (values_fit(p, b, r.sort.count if r.given else r.of, 1 if self.exchange else p.itemsize,
                            1 if self.exchange else b.itemsize)
                 and whole_blocks(&self.tensors[i], r.rows.width) and (not r.given or self.free_of(&r.ids)))
@@ -391,7 +338,7 @@ cdef class Plan:
         memset(&b, 0, sizeof(b))        # a tensor that is borrowed names no owner
         self.enter()
         try:
-            self.look()
+            look(self.whereabouts)
             found = []
             for i, g in enumerate(tuple(self.mine(grads)[:self.count])):    # its own code may change the list
                 if g is None:
@@ -400,8 +347,8 @@ cdef class Plan:
                 if good:
                     good = self.goes_with(i, &b, f) and self.free_of(&b)
                     PyBuffer_Release(&b)
-                    if self.by_rows != NULL:
-                        PyBuffer_Release(&self.by_rows[i].ids)
+                    if self.by_rows is not None:
+                        self.by_rows.release(i)
                 if not good:
                     found.append(i)
             return found
@@ -414,32 +361,18 @@ cdef class Plan:
         cdef Py_ssize_t n
         self.enter()
         try:
-            self.look()                 # a gradient may lie where a parameter was before it was resized
+            look(self.whereabouts)                 # a gradient may lie where a parameter was before it was resized
             n = self.hold_gradients(grads, False)
             if n < 0:
                 return None
             try:
-                self.group(n, num_threads)
+                if self.by_rows is not None:
+                    self.elements = self.by_rows.group(self.active, n, num_threads)
                 return sum_of_squares(self.active, n, self.elements, num_threads)
             finally:
                 self.release(n)
         finally:
             self.busy = False
-
-    cdef int group(self, Py_ssize_t n, int num_threads) except -1:
-        """Find the rows that the gradients by rows touch, and where each tensor's elements then stand."""
-        cdef Py_ssize_t k
-        cdef Tensor* t
-        if self.by_rows == NULL:
-            return 0
-        self.elements = 0
-        for k in range(n):
-            t = &self.active[k]
-            if t.rows != NULL:
-                group_rows(&self.by_rows[t.number], t, num_threads)
-            t.start = self.elements
-            self.elements += t.n
-        return 0
 
     cdef Py_ssize_t ready(self, tuple call, list grads, int num_threads, uint64_t seed, bint zero_grads,
                           double clip_value) except -2:
@@ -450,12 +383,13 @@ cdef class Plan:
         cdef list blocks = <list?> call[0], which = <list?> call[1]
         if len(which) != self.count or len(blocks) > self.count:
             raise ValueError(f"{self.count} block numbers are needed, got {len(which)} with {len(blocks)} blocks")
-        self.look()
+        look(self.whereabouts)
         for k in range(len(blocks)):
             fill(self.scalars + k, blocks[k][1], self.rule)
         n = self.hold_gradients(grads, zero_grads)
         try:
-            self.group(n, num_threads)
+            if self.by_rows is not None:
+                self.elements = self.by_rows.group(self.active, n, num_threads)
             for k in range(n):
                 t = &self.active[k]
                 block = which[t.number]

@@ -27,8 +27,8 @@ cdef struct RowStep:
 cdef Pace grouping_paces[5][<int> SIZES]
 
 
-cdef bint hold_ids(RowStep* r, object ids, Py_ssize_t rows) except -1:
-    """Hold a list of numbers of some of the rows; False, with nothing held, if it is not usable as it stands."""
+cdef bint hold_ids(RowStep* r, object ids) except -1:
+    """Hold a list of numbers of some of its rows; False, with nothing held, if it is not usable as it stands."""
     cdef Py_buffer* b = &r.ids
     cdef const char* c
     cdef bint good
@@ -43,8 +43,8 @@ cdef bint hold_ids(RowStep* r, object ids, Py_ssize_t rows) except -1:
         r.sort.wide = b.itemsize == 8
         r.sort.count = b.shape[0]
         r.sort.ids = b.buf
-        good = (all_below(<const int64_t*> b.buf, b.shape[0], rows) if r.sort.wide
-                else all_below(<const int32_t*> b.buf, b.shape[0], rows))
+        good = (all_below(<const int64_t*> b.buf, b.shape[0], r.of) if r.sort.wide
+                else all_below(<const int32_t*> b.buf, b.shape[0], r.of))
     if not good:
         PyBuffer_Release(b)
     return good
@@ -62,9 +62,9 @@ cdef bint values_fit(const Py_buffer* p, const Py_buffer* values, Py_ssize_t cou
     return lies_in_c_order(p, p_unit) and lies_in_c_order(values, unit)
 
 
-cdef bint fits_numbers(const Py_buffer* p, const Py_buffer* b, const Format* f) noexcept:
-    """Whether b holds one number for each row of p."""
-    return p.ndim > 0 and b.ndim == 1 and b.shape[0] == p.shape[0] and f.block == 1 and lies_in_c_order(b, b.itemsize)
+cdef bint fits_numbers(const Py_buffer* p, const Py_buffer* b, const Format* f, Py_ssize_t unit) noexcept:
+    """Whether b holds one number for each row of p. An element is so many units in its strides."""
+    return p.ndim > 0 and b.ndim == 1 and b.shape[0] == p.shape[0] and f.block == 1 and lies_in_c_order(b, unit)
 
 
 cdef Py_ssize_t rows_in(const Py_buffer* p) noexcept:
@@ -165,11 +165,56 @@ cdef int group_rows(RowStep* r, Tensor* t, int num_threads) except -1:
     return 0
 
 
-cdef void free_rows(RowStep* r, Py_ssize_t n) noexcept:
-    cdef Py_ssize_t i
-    if r != NULL:
-        for i in range(n):
-            PyMem_Free(r[i].memory)
-            PyMem_Free(r[i].partials)
-        PyMem_Free(r)
+@cython.final
+cdef class RowSteps:
+    """What is held of the gradients by rows of many tensors, or, if numbered, of those of a rule that keeps a number of
+    each row, which are all walked by rows."""
+    cdef RowStep* each
+    cdef Py_ssize_t count
 
+    def __cinit__(self, Py_ssize_t count, bint numbered):
+        cdef Py_ssize_t i
+        self.each = <RowStep*> PyMem_Calloc(count + 1, sizeof(RowStep))
+        if self.each == NULL:
+            raise MemoryError
+        self.count = count
+        for i in range(count):
+            self.each[i].rows.numbered = numbered
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.count if self.each else 0):
+            PyMem_Free(self.each[i].memory)
+            PyMem_Free(self.each[i].partials)
+        PyMem_Free(self.each)
+
+    cdef bint begin(self, Py_ssize_t i, bint given, const Py_buffer* p, Py_ssize_t n) noexcept:
+        """Take note of what the gradient of tensor i is, a parameter of n elements. Returns `given`."""
+        cdef RowStep* r = &self.each[i]
+        r.given = given
+        r.ids.len = 0
+        r.of = rows_in(p)
+        r.rows.width = n // max(r.of, <Py_ssize_t> 1)
+        return given
+
+    cdef bint has(self, Py_ssize_t i) noexcept:
+        """Whether tensor i is walked by rows."""
+        return self.each[i].given or self.each[i].rows.numbered
+
+    cdef void walk(self, Py_ssize_t i, Tensor* t, int rule) noexcept:
+        if self.has(i):
+            walk_by_rows(&self.each[i], t, rule)
+
+    cdef void release(self, Py_ssize_t i) noexcept:
+        PyBuffer_Release(&self.each[i].ids)
+
+    cdef Py_ssize_t group(self, Tensor* tensors, Py_ssize_t n, int num_threads) except -1:
+        """Find the rows that are touched, and where each tensor's elements then stand. Returns how many elements all of
+        them have."""
+        cdef Py_ssize_t k, total = 0
+        for k in range(n):
+            if tensors[k].rows != NULL:
+                group_rows(&self.each[tensors[k].number], &tensors[k], num_threads)
+            tensors[k].start = total
+            total += tensors[k].n
+        return total

@@ -118,7 +118,7 @@ def usable_plans(list calls, bint zero_grads=False):
             plan = <Plan?> call[0]
             plan.enter()
             entered.append(plan)
-            plan.look()
+            look(plan.whereabouts)
             n = plan.hold_gradients(call[1], zero_grads)
             if n < 0:
                 return False

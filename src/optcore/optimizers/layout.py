@@ -32,7 +32,7 @@ class Layout(Tensors):
                  averaged: bool) -> None:
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
         self.codes = family.codes                       # state -> the kind of its 8-bit codes
-        self.family = family
+        self.shapes = dict(family.shapes)               # state -> its shape, as rules/row.py says it
         self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
         self.given = Given(groups)                      # what the caller has
@@ -55,8 +55,8 @@ class Layout(Tensors):
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
         self.formats.check(label, FORMATS[form_of(a)])
-        for choice in self.family.means:
-            _gradients.in_c_order(label, a, choice.rule)
+        if "row" in self.shapes.values():
+            _gradients.in_c_order(label, a)
         if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in self.formats.wanted.values()):
             raise ValueError(f"state_dtype: {label} is not in C order (strides {a.strides}), and blocks are")
         return a
@@ -201,7 +201,7 @@ class Layout(Tensors):
 
     def shape(self, key: str, p: Array) -> tuple[int, ...]:
         """Of a tensor's state array of this name."""
-        return _gradients.shape_of(p, self.family.shapes.get(key, ""))
+        return _gradients.shape_of(p, self.shapes.get(key, ""))
 
     def prepare(self, meaning: list[str]) -> None:
         """Allocate the state that the groups' rules need, and lay out the shares, one for each kernel."""

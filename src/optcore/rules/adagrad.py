@@ -93,6 +93,7 @@ FAMILIES = (
         (Choice(_ROWWISE),), "Row-wise AdaGrad, for embedding tables",
         "A row is what has one index in the first dimension. The state is one number a row: of a table of 64 columns 1.6 % "
         "of the parameters' memory, where AdaGrad needs 100 %. It is FBGEMM's EXACT_ROWWISE_ADAGRAD; weight_decay is its L2.",
+        races={"RowwiseAdagrad": Race("stride", 4)},
         use=("Embedding tables so large that state of their size does not fit, with gradients by rows (optcore.Rows).",),
         fails=("Rows whose columns have gradients of very different scales: all columns of a row share one rate.",
                "Arrays of one dimension, whose rows are single numbers: that is AdaGrad.")),

@@ -24,16 +24,17 @@ def row_mean_square(g: Any) -> Any:
     """The mean of g^2 over each row, for what broadcasts along it: summed in float64 in the kernels' fixed shape
     (kernels/sums.pxd: 16 lanes a block of 1024 elements, added in halves; then block after block), then rounded once."""
     rows, width = len(g), g[:1].size
-    x = np.zeros((rows, -(-width // 1024) * 1024))
+    blocks = -(-width // 1024)
+    x = np.zeros((rows, blocks * 1024))
     x[:, :width] = g.reshape(rows, width)
-    x = x.reshape(rows, -1, 64, 16)
-    lane = np.zeros((rows, x.shape[1], 16))
+    x = x.reshape(rows, blocks, 64, 16)
+    lane = np.zeros((rows, blocks, 16))
     for k in range(64):
         lane = lane + x[:, :, k] * x[:, :, k]
     while lane.shape[2] > 1:
         half = lane.shape[2] // 2
         lane = lane[:, :, :half] + lane[:, :, half:]
     total = np.zeros(rows)
-    for k in range(lane.shape[1]):
+    for k in range(blocks):
         total = total + lane[:, k, 0]
     return (total / max(width, 1)).astype(g.dtype).reshape(rows, *(1,) * (g.ndim - 1))

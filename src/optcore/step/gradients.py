@@ -103,12 +103,13 @@ def checked(rule: Rule, arrays: Sequence[Any], offset: int) -> tuple[Any, ...]:
         found[name] = x if k == 1 and isinstance(x, Rows) else _arrays.view(
             name, x, writable=k != 1, formats=formats[k], order=order)
     p = found[names[0]]
-    in_c_order(names[0], p, rule)
+    shapes = {s.letter: s.shape for s in rule.state}
+    if "row" in shapes.values():
+        in_c_order(names[0], p)
     kept_as = FORMATS[form_of(p)]
     if isinstance(found[names[1]], Rows):
         block = max([FORMATS[form_of(found[name])].block for name in names[2:]], default=1)
         found[names[1]] = by_rows(names[1], found[names[1]], names[0], p, block=block)
-    shapes = {s.letter: s.shape for s in rule.state}
     for name, a in found.items():
         if name == names[0] or isinstance(a, Rows):
             continue
@@ -137,10 +138,10 @@ def shape_of(p: Array, kind: str) -> tuple[int, ...]:
     return p.shape[:1] if kind == "row" else p.shape
 
 
-def in_c_order(name: str, p: Array, rule: Rule) -> None:
-    """Refuse a parameter that has no rows lying one after another, where a rule keeps something of each."""
-    if any(s.shape == "row" for s in rule.state) and (p.ndim == 0 or not p.flags.c_contiguous):
-        raise ValueError(f"{name} has shape {p.shape} and strides {p.strides}: {rule.name} keeps a number of each row, which "
+def in_c_order(name: str, p: Array) -> None:
+    """Refuse a parameter that has no rows lying one after another: its rule keeps a number of each."""
+    if p.ndim == 0 or not p.flags.c_contiguous:
+        raise ValueError(f"{name} has shape {p.shape} and strides {p.strides}: one number is kept of each of its rows, which "
                          "must lie in C order")
 
 
