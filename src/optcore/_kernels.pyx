@@ -23,6 +23,7 @@ from libc.string cimport memcpy, memset
 
 from optcore.kernels.buffers cimport (Interval, Watched, acquire, acquire_float32, apart, dense, disjoint, fits,
                                       is_as_it_was, lies_in_c_order, same_layout, same_shape, watch)
+from optcore.kernels.catching_up cimport takes_part
 from optcore.kernels.dlpack cimport DLTensor, Exchange, borrow, describe, exchange_of, has_format, lend
 from optcore.kernels.engine cimport LINE, Walk, walk
 from optcore.kernels.formats cimport (AROUND, AVERAGE, COMPENSATION, COPY, FORMATS, GRADIENT, LOOP_FLOAT32, LOOP_FLOAT64,
@@ -31,14 +32,14 @@ from optcore.kernels.grouping cimport (MOST_DIGIT, MOST_SECTIONS, RUN, SECTION, 
                                        count_rows, list_rows, make_room, put_in_order, runs_of, sum_runs)
 from optcore.kernels.platform cimport (COMPILER, FLAGS, ISA, OPENMP_DATE, cpu_level, omp_get_max_threads, openmp_library,
                                        processors)
-from optcore.kernels.rounding cimport noise_of
+from optcore.kernels.rounding cimport Noise, noise_of
 from optcore.kernels.rules cimport enlist_rules
 from optcore.kernels.rules64 cimport enlist_rules as enlist_rules64
 from optcore.kernels.search_noise cimport GAUSSIAN, RADEMACHER, Kind, Piece, Search, SearchNoise, perturb_share
 from optcore.kernels.sums cimport SUM_BLOCK, Squares, blocks_of, pairwise, squares
 from optcore.kernels.table cimport MAX_RULES, Registry, Rule
 from optcore.kernels.team cimport SIZES, Pace, Team, default_threads, region, run, share_fn, size_class
-from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, OF_ROW, PRELUDE, STOCHASTIC, Rows, Tensor
+from optcore.kernels.tensor cimport MAX_SCALARS, MAX_SLOTS, NEAREST, OF_ROW, PRELUDE, STOCHASTIC, Behind, Rows, Tensor
 from optcore.kernels.vectors cimport MAX_ROW_BLOCKS, OPERATIONS, Operation, Work, share_of_blocks
 from optcore.kernels.vectors cimport ADVANCE, COMBINE, DOT, PAIR, RANK_TWO, SLOPE
 from optcore.kernels.workers cimport can_start, refuses, set_stack, try_again

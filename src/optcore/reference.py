@@ -18,7 +18,7 @@ from optcore.rules.made import Template
 from optcore.step.arrays import memory_order, parts
 from optcore.step.gradients import by_rows, shape_of
 from optcore.step.options import FUNCTION, check
-from optcore.step.rows import Rows, summed
+from optcore.step.rows import Rows, by_row, summed
 from optcore.step.signatures import function
 
 __all__ = list(RULES)
@@ -98,7 +98,7 @@ def _runner(rule: Rule) -> Callable[..., None]:
         step_all((made[0], g, *made[1:]), scalars, step, seed, offset, **how, **aside)
         for a, new in zip([p, *state, *others.values()], [*made, *aside.values()], strict=True):
             if a is not None:
-                for part, changed in zip(_by_row(a, p), _by_row(new, p), strict=True):
+                for part, changed in zip(by_row(a, p), by_row(new, p), strict=True):
                     part[touched] = changed[touched]
 
     def step_all(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
@@ -150,12 +150,6 @@ def _runner(rule: Rule) -> Callable[..., None]:
                 write(copy, new, OF_PARAMETER, rounded="nearest")
 
     return run
-
-
-def _by_row(a: Any, p: Any) -> list[Any]:
-    """Views of a's parts, whose first dimension counts the rows of p: codes in blocks and their units are two."""
-    block = FORMATS[form_of(a)].block
-    return [a] if block == 1 else [a[:p.size].reshape(len(p), -1), a[p.size:].reshape(len(p), -1)]
 
 
 def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int) -> None:

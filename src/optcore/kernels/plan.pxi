@@ -400,6 +400,8 @@ cdef class Plan:
                 t.clip_value = clip_value
                 if t.average != NULL:
                     t.weight = blocks[block][2]
+                if t.rows != NULL and t.rows.behind != NULL:
+                    self.by_rows.each[t.number].behind.now = blocks[block][0]
                 if t.narrow_in_loop or t.direct == NULL or t.p_format.decode != NULL:
                     t.noise = noise_of(seed + self.numbers[t.number], blocks[block][0])
         except BaseException:
@@ -419,6 +421,24 @@ cdef class Plan:
                 self.tensors[self.active[k].number].follows = True
         self.note(n)
         self.release(n)
+
+    def behind(self, Py_ssize_t i, tuple history):
+        """Let rows of tensor i be brought up to date as a step touches them: see RowSteps.set_behind. None: no longer."""
+        if self.by_rows is None:
+            self.by_rows = RowSteps(self.count, False)
+        self.by_rows.set_behind(i, history, rows_in(self.shapes[i]))
+
+    def catch_up(self, Py_ssize_t i, ids, Py_ssize_t now, int num_threads=0, uint64_t seed=0):
+        """Bring rows of tensor i, those of an array of their numbers or all, up to step now - 1. False, with nothing
+        changed, if the numbers are not usable as they stand."""
+        self.enter()
+        try:
+            look(self.whereabouts)
+            self.by_rows.begin(i, ids is not None, self.shapes[i], self.tensors[i].n)
+            return self.by_rows.catch_up(i, self.tensors[i], ids, self.rule, now, num_threads,
+                                         noise_of(seed + self.numbers[i], now - 1))
+        finally:
+            self.busy = False
 
     @cython.binding(False)
     def step(self, tuple call, list grads, int num_threads=0, uint64_t seed=0, bint zero_grads=False,

@@ -10,12 +10,14 @@
 #      foresee, so those to come are asked for beforehand.
 #   b) Short rows, and what is stored in other formats, are copied side by side into the first cache, stepped as one and
 #      written back; rounding goes by the element's number in the whole table, as in a dense step.
-#   c) A rule of one number a row adds the mean square of the row's gradient to that, and its loop meets it at each element.
+#   c) What a row has missed is made up for first (catching_up.pxd), while the row is at hand.
+#   d) A rule of one number a row adds the mean square of the row's gradient to that, and its loop meets it at each element.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from optcore.kernels.catching_up cimport catch_up, mark, takes_part
 from optcore.kernels.formats cimport SCRATCH, UNIT_BYTES, Format
 from optcore.kernels.grouping cimport SOON, ask_for, ask_for_values, number, row_of, summed
 from optcore.kernels.stages cimport aside, aside64, follow, prepare, read_parameters, write_parameters
@@ -35,7 +37,7 @@ cdef inline void ask_for_row(const Tensor* t, Py_ssize_t u) noexcept nogil:
     for k in range(MAX_SLOTS):
         if t.s[k] != NULL and not (r.numbered and k == 0):
             ask_for(<const char*> t.s[k] + at * t.s_format[k].bytes, r.width * t.s_format[k].bytes)
-    if r.words != NULL:
+    if r.words != NULL and takes_part(r):
         for word in range(r.starts[u], min(r.starts[u + 1], r.starts[u] + SOON)):
             ask_for_values(t, word)
 
@@ -67,25 +69,35 @@ cdef inline void in_place(const number* kind, const Tensor* t, Py_ssize_t u, Py_
         column = 0
         while column < width:
             m = min(<Py_ssize_t> SCRATCH, width - column)
-            c.g = summed(t, u, column, m, scratch)
             c.p = <number*> t.p + at + column
             for k in range(MAX_SLOTS):
                 if t.s[k] != NULL:
                     c.s[k] = <number*> t.s[k] + at + column
-            t.each(NULL, NULL, &c, 0, m)
+            if t.rows.behind != NULL:
+                catch_up(scratch, t, &c, row_of(t.rows, u), column, m)
+            if takes_part(t.rows):
+                c.g = summed(t, u, column, m, scratch)
+                t.each(NULL, NULL, &c, 0, m)
             column += m
-        if number is float:
+        if t.rows.behind != NULL:
+            mark(t.rows, row_of(t.rows, u))
+        if number is double:
+            if takes_part(t.rows):
+                aside64(t, at, width)
+        elif takes_part(t.rows):
             aside(t, at, <const float*> t.p + at, width)
-        else:
-            aside64(t, at, width)
+        elif t.copy != NULL:
+            t.copy_format.nearest(<const float*> t.p + at, <char*> t.copy + at * t.copy_format.bytes, width)
         u += 1
 
 
 cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
     """Touched rows u..stop, copied side by side; of a row that fills more than a scratch, a part at a time."""
     cdef number[2 + MAX_SLOTS][SCRATCH] scratch     # of g, p, then of the state
+    cdef number[SCRATCH] none                       # a gradient of zeros, where rows are behind
     cdef number[MAX_SCALARS] scalars
     cdef Tensor c = t[0]
+    cdef Tensor b = t[0]                            # of a row that is behind
     cdef Py_ssize_t width = t.rows.width, column = 0, m = min(<Py_ssize_t> SCRATCH, width)
     cdef Py_ssize_t rows = max(<Py_ssize_t> 1, SCRATCH // max(width, 1)), ahead, j, n
     cdef double mean = 0
@@ -104,7 +116,14 @@ cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ss
         for j in range(n):
             gather(t, u + j, column, m, <number*> scratch[0] + j * m, <number*> scratch[1] + j * m,
                    <number*> scratch[2] + j * m)
-        if t.rows.numbered:
+        if t.rows.behind != NULL:
+            for j in range(n):
+                b.p = <number*> scratch[1] + j * m
+                for k in range(MAX_SLOTS):
+                    if t.s[k] != NULL:
+                        b.s[k] = <number*> scratch[2 + k] + j * m
+                catch_up(<number*> none, t, &b, row_of(t.rows, u + j), column, m)
+        if t.rows.numbered and takes_part(t.rows):
             prepare(t, <const number*> scratch[1], <const number*> scratch[0], <number*> scratch[0], n * m,
                     <number*> scalars)
             c.scalars = scalars
@@ -116,11 +135,15 @@ cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ss
                 else:
                     mean = block_of_squares(<const number*> scratch[0] + j * m, m) / width
                 number_row(t, u + j, column == 0, mean, <number*> scratch[2] + j * m, m)
-        t.each(NULL, NULL, &c, 0, n * m)
+        if takes_part(t.rows):
+            t.each(NULL, NULL, &c, 0, n * m)
         for j in range(n):
             scatter(t, u + j, column, m, <const number*> scratch[1] + j * m, <const number*> scratch[2] + j * m)
         column += m
         if column >= width:
+            if t.rows.behind != NULL:
+                for j in range(n):
+                    mark(t.rows, row_of(t.rows, u + j))
             column = 0
             u += n
 
@@ -129,11 +152,13 @@ cdef inline void gather(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssi
                         number* s) noexcept nogil:
     """A part of a row, at most a scratch, into one of each array."""
     cdef Py_ssize_t at = row_of(t.rows, u) * t.rows.width + column
-    cdef const number* x = summed(t, u, column, m, g)
+    cdef const number* x
     cdef const Format* f
     cdef int k
-    if x != g:
-        memcpy(g, x, m * sizeof(number))
+    if takes_part(t.rows):
+        x = summed(t, u, column, m, g)
+        if x != g:
+            memcpy(g, x, m * sizeof(number))
     if number is double:
         memcpy(p, <const double*> t.p + at, m * sizeof(double))
     else:
@@ -175,13 +200,17 @@ cdef inline void scatter(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ss
         memcpy(<number*> t.s[k] + at, s + k * SCRATCH, m * sizeof(number))
     if number is double:
         memcpy(<double*> t.p + at, p, m * sizeof(double))
-        aside64(t, at, m)
+        if takes_part(t.rows):
+            aside64(t, at, m)
     else:
         if t.p_format.decode == NULL:
             memcpy(<float*> t.p + at, p, m * sizeof(float))
         else:
             write_parameters(t, at, p, m)
-        aside(t, at, p, m)
+        if takes_part(t.rows):
+            aside(t, at, p, m)
+        elif t.copy != NULL:
+            t.copy_format.nearest(p, <char*> t.copy + at * t.copy_format.bytes, m)
 
 
 cdef inline uint8_t* units_of(const Tensor* t, int k, Py_ssize_t at) noexcept nogil:

@@ -22,6 +22,8 @@ cdef struct RowStep:
     size_t room
     void* partials
     size_t partials_room
+    Behind behind
+    Py_buffer[4] history    # last, narrow, wide, fading: of `behind`
 
 
 cdef Pace grouping_paces[5][<int> SIZES]
@@ -152,7 +154,7 @@ cdef int group_rows(RowStep* r, Tensor* t, int num_threads) except -1:
     r.rows.starts = starts
     r.rows.firsts = firsts
     t.n = at * r.rows.width
-    if n > RUN:
+    if n > RUN and takes_part(&r.rows):
         i = 0
         for u in range(at):
             firsts[u] = i
@@ -186,7 +188,53 @@ cdef class RowSteps:
         for i in range(self.count if self.each else 0):
             PyMem_Free(self.each[i].memory)
             PyMem_Free(self.each[i].partials)
+            self.set_behind(i, None, 0)
         PyMem_Free(self.each)
+
+    cdef int set_behind(self, Py_ssize_t i, tuple history, Py_ssize_t rows) except -1:
+        """What tensor i's rows may have missed, or None. history: (last, first, narrow, wide, fading, terms), see Behind."""
+        cdef RowStep* r = &self.each[i]
+        cdef int k
+        r.rows.behind = NULL
+        for k in range(4):
+            PyBuffer_Release(&r.history[k])
+        if history is None:
+            return 0
+        last, first, narrow, wide, fading, terms = history
+        for k, x in enumerate((last, narrow, wide, fading)):
+            PyObject_GetBuffer(x, &r.history[k], PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if k == 0 else 0))
+            if r.history[k].itemsize != (4 if k == 1 else 8) or k == 0 and r.history[k].len != 8 * rows:
+                raise ValueError(f"history: array {k} has another shape or dtype")
+        r.behind.last = <int64_t*> r.history[0].buf
+        r.behind.narrow = <const float*> r.history[1].buf
+        r.behind.wide = <const double*> r.history[2].buf
+        r.behind.fading = <const double*> r.history[3].buf
+        r.behind.first = first
+        r.behind.terms = terms
+        r.behind.only = False
+        r.rows.behind = &r.behind
+        return 0
+
+    cdef bint catch_up(self, Py_ssize_t i, Tensor t, object ids, int rule, Py_ssize_t now, int num_threads,
+                       Noise noise) except -1:
+        """See Plan.catch_up. t: tensor i."""
+        cdef RowStep* r = &self.each[i]
+        if ids is not None and not hold_ids(r, ids):
+            return False
+        t.g_format = FORMATS            # of no gradient
+        choose_loop(&t, rule)
+        walk_by_rows(r, &t, rule)
+        t.scalars = <const void*> r.behind.wide if t.wide else <const void*> r.behind.narrow     # of any step
+        t.noise = noise
+        r.behind.only = True
+        r.behind.now = now
+        try:
+            group_rows(r, &t, num_threads)
+            step_all(rule, &t, 1, t.n, num_threads)
+        finally:
+            r.behind.only = False
+            self.release(i)
+        return True
 
     cdef bint begin(self, Py_ssize_t i, bint given, const Py_buffer* p, Py_ssize_t n) noexcept:
         """Take note of what the gradient of tensor i is, a parameter of n elements. Returns `given`."""

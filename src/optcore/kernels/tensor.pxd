@@ -2,7 +2,7 @@
 #
 # Owns the struct that entry points fill in and the walk reads; never a buffer, which whoever filled it in holds.
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from optcore.kernels.formats cimport Format
 from optcore.kernels.rounding cimport Noise
@@ -11,11 +11,22 @@ cdef enum:
     MAX_SLOTS = 3
     PRELUDE = 3             # scalars before the rule's own: scale, couple, keep
     MAX_SCALARS = 16
+    FADING = MAX_SLOTS + 1
     OF_ROW = 8              # a digit of Traits.codes in rules.pxi
 
 cdef enum Rounding:         # of parameters that are not float32
     STOCHASTIC
     NEAREST
+
+cdef struct Behind:         # rows that took no part in some steps and are to be as if they had, with a gradient of zero
+    int64_t* last           # of each row of the tensor: the step that it was brought up to
+    Py_ssize_t now          # the step that comes
+    bint only               # nothing but bringing up to date: there is no gradient
+    Py_ssize_t first        # the step that the following begin with, a row a step
+    const float* narrow     # MAX_SCALARS of each
+    const double* wide      # the same
+    const double* fading    # FADING of each: what it multiplies the state arrays by, and the weight of the average
+    Py_ssize_t terms        # steps that are made one by one after a row's last; -1: all
 
 cdef struct Rows:           # a gradient that is given for some rows of a tensor: those that it touches
     Py_ssize_t count        # of them
@@ -26,6 +37,7 @@ cdef struct Rows:           # a gradient that is given for some rows of a tensor
     const Py_ssize_t* starts    # where the words of each row begin; then how many words there are
     const char* partials    # sums of the runs of rows that are there often, in the tensor's arithmetic
     const Py_ssize_t* firsts    # of each row, its first one there; then how many there are
+    const Behind* behind    # NULL: a row that took no part in a step is left alone
 
 cdef struct Tensor
 

@@ -37,7 +37,7 @@ class Optimizer(Saved, Policy):
         self.skipped, self.grad_norm, self._before = 0, None, None
         self.param_groups: list[dict[str, Any]] = []
         self._layout = Layout(self.family, self.param_groups, StateFormats(self.family, given["state_dtype"]),
-                              given["rounding"], self._average is not None)
+                              given["rounding"], self._average is not None, given["rows"])
         self._turn = self._layout.turn
         groups = params if isinstance(params, (list, tuple)) and params and all(
             isinstance(g, Mapping) and "params" in g for g in params) else [{"params": params}]
@@ -113,6 +113,27 @@ class Optimizer(Saved, Policy):
                     if self._attempt(layout, meant, flat, ask, threads, self._seed, self._average) >= 0:
                         return
                 raise AssertionError("the kernels refused gradients that passed every check")
+
+    def catch_up(self, name: Any = None, ids: Any = None, *, num_threads: int | None = None) -> None:
+        """Under rows="dense": let rows of parameters be what they are after all steps so far. Under "lazy" they always are.
+
+        name: the parameter's key, or its number over all groups where they have none; None: all parameters. ids: the
+        numbers of its rows, as in optcore.Rows, before they are read (by a forward pass, say); None: all rows, before
+        parameters or state are read or saved. `undo` does not go back past it. Raises TypeError or ValueError, naming the
+        argument, before anything is changed.
+        """
+        with self._turn:
+            layout, threads = self._layout, 0 if num_threads is None else _threads.checked(num_threads)
+            layout.look()
+            if name is None and ids is not None:
+                raise TypeError("ids: whose rows are meant? give name too")
+            chosen = range(len(layout.params)) if name is None else [layout.number_of(name)]
+            if layout.behind and layout.meaning is None:
+                layout.prepare([self.family.pick(group)[0] for group in self.param_groups])
+            for i in chosen:
+                layout.catch_up(i, ids, threads, self._seed)
+                if i in layout.behind or ids is None:
+                    self._before = None
 
     def undo(self) -> None:
         """Take back the last step, to the bit: parameters, state and counts are what they were before it.

@@ -18,23 +18,29 @@ from optcore.rules import RULES, Family, Rule
 from optcore.step import arrays as _arrays
 from optcore.step import gradients as _gradients
 from optcore.step.arrays import Array
+from optcore.step.behind import Behind
 from optcore.step.policy import Tensors
-from optcore.step.share import Elementwise, Gathered
+from optcore.step.rows import Rows, by_row
+from optcore.step.share import Call, Elementwise, Gathered, Meant
 from optcore.step.state import BESIDE, StateFormats, beside
 
-Copies = tuple[list[Array], list[Array], list[int]]         # arrays, what they held, and the counts of steps
+Written = tuple[Array, Array | None]                         # an array, and which of its rows; None: all
+Copies = tuple[list[Written], list[Array], list[int]]       # what is written, what it held, and the counts of steps
 
 
 class Layout(Tensors):
-    """groups: the optimizer's param_groups, the list itself. averaged: whether averages of the parameters are kept."""
+    """groups: the optimizer's param_groups, the list itself. averaged: whether averages of the parameters are kept.
+    rows: the option."""
 
     def __init__(self, family: Family, groups: list[Group], formats: StateFormats, rounding: str,
-                 averaged: bool) -> None:
+                 averaged: bool, rows: str) -> None:
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
         self.codes = family.codes                       # state -> the kind of its 8-bit codes
         self.shapes = dict(family.shapes)               # state -> its shape, as rules/row.py says it
         self.groups, self.formats = groups, formats
         self.rounding, self.averaged = rounding, averaged
+        self.dense = rows == "dense"
+        self.behind: dict[int, Behind] = {}             # by tensor, where rows may have missed steps
         self.given = Given(groups)                      # what the caller has
         self.turn = _kernels.Turn()                     # whether somebody is at work, and whether that is still so
         self.params: list[Array] = []                   # and views of it
@@ -55,6 +61,9 @@ class Layout(Tensors):
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
         self.formats.check(label, FORMATS[form_of(a)])
+        if self.dense and self.block_of(a) > 1:
+            raise ValueError(f'rows="dense": {label} would have state in blocks of 8 bits, whose rows cannot be brought up to '
+                             'date one by one; rows="lazy" takes it, state_dtype="bfloat16" goes with both')
         if "row" in self.shapes.values():
             _gradients.in_c_order(label, a)
         if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in self.formats.wanted.values()):
@@ -103,6 +112,7 @@ class Layout(Tensors):
             self.labels = [m.label for m in found.members]
             return
         self.settle()
+        self.behind = {k: self.behind[m.old] for k, m in enumerate(found.members) if m.old in self.behind}
         kept = [({}, 0) if m.old is None else (self.state[m.old], self.steps[m.old]) for m in found.members]
         fresh = {k for k, m in enumerate(found.members) if m.old in self.fresh}
         self.given, self.memory, self.params = found, memory, list(found.arrays)
@@ -110,6 +120,13 @@ class Layout(Tensors):
         self.names = None if self.names is None else [m.name for m in found.members]
         self.take_over([state for state, _ in kept], [t for _, t in kept], fresh)
         found.write_back()
+
+    def number_of(self, name: Any) -> int:
+        """The number of the parameter of this key; without names, of this number."""
+        known = self.names if self.names is not None else range(len(self.params))
+        if name not in known:
+            raise ValueError(f"name={name!r}: there is no such parameter")
+        return known.index(name)
 
     def as_given(self, arrays: list[Array]) -> Any:
         """One array for each parameter, as these were given: a dict, or a list over all groups."""
@@ -256,6 +273,49 @@ class Layout(Tensors):
 
     # -------------------------------------------------------------------------------------------- around a step
 
+    def ready(self, calls: list[Call], meant: Meant, grads: list[Any], threads: int, seed: int) -> None:
+        """Under rows="dense": take note of what a step over some rows is made with, for those that it leaves out; before one
+        over all elements bring all rows up to date."""
+        if not self.dense:
+            return
+        now = 1 + max(share.latest() for share in self.shares)
+        for share, (blocks, which) in zip(self.shares, calls, strict=True):
+            for k, i in enumerate(share.members):
+                if grads[i] is None:
+                    continue
+                if not isinstance(grads[i], Rows):
+                    self.catch_up(i, None, threads, seed)
+                    share.plan.behind(k, None)
+                    continue
+                step, scalars, *weight = blocks[which[k]]
+                if i not in self.behind:
+                    self.behind[i] = Behind(len(self.params[i]), step - 1, FORMATS[form_of(self.params[i])].arithmetic)
+                name, values = meant[share.groups[share.group_of[k]]]
+                self.behind[i].record(step, now, RULES[name], values, scalars, *weight)
+                share.plan.behind(k, self.behind[i].history())
+
+    def catch_up(self, i: int, ids: Any, threads: int, seed: int) -> None:
+        """Bring rows of tensor i up to date, all or those of an array of their numbers."""
+        label = self.labels[i]
+        ids = None if ids is None else _gradients.row_numbers("ids", ids, label, self.params[i])
+        self.settle()
+        behind = self.behind.get(i)
+        if behind is None:
+            return
+        share = next(s for s in self.shares if i in s.members)
+        k = share.members.index(i)
+        share.plan.behind(k, behind.history())
+        if not share.plan.catch_up(k, ids, self.steps[i] + 1, threads, seed):
+            raise AssertionError("the kernels refused row numbers that passed every check")
+        if ids is None:
+            share.plan.behind(k, None)
+            del self.behind[i]
+
+    def late(self) -> list[str]:
+        """The labels of those that have rows which are behind."""
+        self.settle()
+        return [self.labels[i] for i, b in self.behind.items() if (b.last < self.steps[i]).any()]
+
     def begin(self, grads: list[Any]) -> None:
         """Let state that begins at a setting take its value at the tensor's first step (Rprop's lr), not the value that
         the setting had when the array was made."""
@@ -269,21 +329,30 @@ class Layout(Tensors):
             self.fresh.remove(i)
         self.careful = bool(self.fresh)
 
-    def copy(self, last: Copies | None) -> Copies:
+    def copy(self, last: Copies | None, grads: list[Any]) -> Copies:
         self.settle()
-        arrays = [*self.params, *(a for state in self.state for a in state.values())]
+        written: list[Written] = []
+        for i, (p, state, g) in enumerate(zip(self.params, self.state, grads, strict=True)):
+            if isinstance(g, Rows):
+                touched = np.unique(g.ids)
+                written += [(part, touched) for a in (p, *state.values()) for part in by_row(a, p)]
+                written += [(self.behind[i].last, touched)] if i in self.behind else []
+            else:
+                written += [(a, None) for a in (p, *state.values())]
         kept = last[1] if last is not None else []
-        if [a.shape for a in kept] != [a.shape for a in arrays] or [a.dtype for a in kept] != [a.dtype for a in arrays]:
-            kept = [np.empty_like(a) for a in arrays]
-        for copy, a in zip(kept, arrays, strict=True):
-            copy[...] = a
-        return arrays, kept, list(self.steps)
+        shapes = [(a.shape if rows is None else (len(rows), *a.shape[1:]), a.dtype) for a, rows in written]
+        if [(a.shape, a.dtype) for a in kept] != shapes:
+            kept = [np.empty_like(a) if rows is None else np.empty(shape, dtype)
+                    for (a, rows), (shape, dtype) in zip(written, shapes, strict=True)]
+        for copy, (a, rows) in zip(kept, written, strict=True):
+            copy[...] = a if rows is None else a[rows]
+        return written, kept, list(self.steps)
 
     def restore(self, copies: Copies) -> None:
         """Take back what `copy` has copied."""
-        arrays, kept, steps = copies
-        for a, copy in zip(arrays, kept, strict=True):
-            a[...] = copy
+        written, kept, steps = copies
+        for (a, rows), copy in zip(written, kept, strict=True):
+            a[slice(None) if rows is None and a.ndim else () if rows is None else rows] = copy
         fresh = {i for i, t in enumerate(steps) if t == 0 and self.fill and self.state[i]}
         self.take_over(self.state, steps, fresh)
 

@@ -50,7 +50,13 @@ class Saved:
         arrays are tensors, so that it goes back there. Raises RuntimeError beside a step in another thread.
         """
         with self._turn:
+            self._refuse_late()
             return self._as_dict(self._from_torch)
+
+    def _refuse_late(self) -> None:
+        if late := self._layout.late():
+            raise RuntimeError(f'{late[0]} has rows that are behind (rows="dense"): call catch_up() before its state, or the '
+                               "parameter, is saved")
 
     def _as_dict(self, tensors: bool) -> dict[str, Any]:
         layout = self._layout
@@ -111,6 +117,7 @@ class Saved:
                 for key in [k for k in group if k != "params" and k not in settings]:
                     del group[key]
                 group.update(settings)
+            layout.behind = {}
             layout.take_over(new_state, new_steps, set())
             for p, state in zip(layout.params, new_state, strict=True):
                 if "master" in state:           # or the next step would take p for what others have written
@@ -160,6 +167,7 @@ class Saved:
         cannot be written.
         """
         with self._turn:
+            self._refuse_late()
             saved = self._as_dict(False)
         _files.save(path, saved, self.family.name)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from optcore.rules import elementwise
 from optcore.rules.row import Choice, Family, Race, Rule, State
-from optcore.rules.settings import BETA1, BETA2, DECOUPLED, EPS, FRACTION, LR, NONNEGATIVE, Setting, with_default
+from optcore.rules.settings import (BETA1, BETA2, DECOUPLED, EPS, FRACTION, LR, NONNEGATIVE, Setting, negligible_after,
+                                    with_default)
 
 KINGMA = "D. P. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015"
 LOSHCHILOV = "I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019"
@@ -80,6 +81,14 @@ def ademamix(step: int, lr: float, beta1: float, beta2: float, beta3: float, alp
             1.0 / sqrt(1.0 - beta2 ** step), eps)
 
 
+def idle(lr: float, beta1: float, beta2: float, eps: float) -> int:
+    return negligible_after(beta1 / sqrt(beta2) if beta2 else 1.0)
+
+
+def idle_amsgrad(lr: float, beta1: float, beta2: float, eps: float) -> int:
+    return negligible_after(beta1)
+
+
 # ------------------------------------------------------------------------------------------- rows
 
 ADAM_SETTINGS = (LR, BETA1, BETA2, EPS)
@@ -88,6 +97,7 @@ BETAS = {"betas": ("beta1", "beta2")}
 FIRST_MOMENT = State("exp_avg", "m")
 SECOND_MOMENT = State("exp_avg_sq", "v", nonnegative=True, decays="beta2")
 MOMENTS = (FIRST_MOMENT, SECOND_MOMENT)
+FADES = ("1-beta1_c", "beta2")
 UPDATED_MOMENTS = ("m <- m + (1 - beta1)(g - m)", "v <- beta2 v + (1 - beta2) g^2")
 DECAYED = "p <- (1 - lr weight_decay) p"
 
@@ -98,15 +108,17 @@ _AMSGRAD_STEP = ("vmax <- max(vmax, v)", "p <- p - lr / (1 - beta1^t) m / (sqrt(
 
 RULES = (
     Rule("adam", Adam, MOMENTS, ADAM_SETTINGS, adam,
-         "Adam with bias correction", (*UPDATED_MOMENTS, _ADAM_STEP), KINGMA),
+         "Adam with bias correction", (*UPDATED_MOMENTS, _ADAM_STEP), KINGMA, idle=idle, fades=FADES),
     Rule("adam_amsgrad", AdamAMSGrad, _AMSGRAD_STATE, ADAM_SETTINGS, adam,
-         "Adam whose second moment never shrinks (AMSGrad)", (*UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI),
+         "Adam whose second moment never shrinks (AMSGrad)", (*UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI, idle=idle_amsgrad,
+         fades=(*FADES, "")),
     Rule("adamw", Adam, MOMENTS, ADAM_SETTINGS, adam,
          "Adam with decoupled weight decay", (DECAYED, *UPDATED_MOMENTS, _ADAM_STEP), LOSHCHILOV,
-         decay=DECOUPLED, decoupled=True),
+         decay=DECOUPLED, decoupled=True, idle=idle, fades=FADES),
     Rule("adamw_amsgrad", AdamAMSGrad, _AMSGRAD_STATE, ADAM_SETTINGS, adam,
          "AdamW whose second moment never shrinks (AMSGrad)", (DECAYED, *UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI,
-         decay=DECOUPLED, decoupled=True),
+         decay=DECOUPLED, decoupled=True, idle=idle_amsgrad,
+         fades=(*FADES, "")),
     Rule("adamax", Adamax, (FIRST_MOMENT, State("exp_inf", "u", nonnegative=True, linear=True, decays="beta2")),
          (LR_2E3, BETA1, BETA2, Setting("eps", 1e-8, NONNEGATIVE, "added to the size of g, so that u is above 0")),
          adamax,

@@ -6,7 +6,7 @@ Owns these rules and classes: rows, NumPy formulas, scalars of a step, words for
 from __future__ import annotations
 
 from optcore.rules.row import Choice, Family, Race, Rule, State
-from optcore.rules.settings import LR, MOMENTUM, NONNEGATIVE, Setting
+from optcore.rules.settings import LR, MOMENTUM, NONNEGATIVE, Setting, negligible_after
 
 POLYAK = "B. T. Polyak, Some methods of speeding up the convergence of iteration methods, 1964"
 NESTEROV = "Y. Nesterov, A method for solving the convex programming problem with convergence rate O(1/k^2), 1983"
@@ -50,6 +50,10 @@ def momentum(step: int, lr: float, momentum: float, dampening: float) -> tuple[f
     return momentum, 1.0 if step == 1 else 1.0 - dampening, lr
 
 
+def idle_momentum(lr: float, momentum: float, *_: float) -> int:
+    return negligible_after(momentum)
+
+
 # ------------------------------------------------------------------------------------------- rows
 
 _BUFFER = State("momentum_buffer", "v")
@@ -57,18 +61,19 @@ _BUFFER = State("momentum_buffer", "v")
 RULES = (
     Rule("sgd", SGD, (), (LR,), lambda step, lr: (lr,),
          "Stochastic gradient descent", ("p <- p - lr g",),
-         "H. Robbins and S. Monro, A stochastic approximation method, 1951"),
+         "H. Robbins and S. Monro, A stochastic approximation method, 1951", idle=lambda lr: 0),
     Rule("momentum", Momentum, (_BUFFER,),
          (LR, MOMENTUM, Setting("dampening", 0.0, NONNEGATIVE, "what the gradient loses; none at step 1")), momentum,
          "Gradient descent with momentum (the heavy ball)",
-         ("v <- mu v + (1 - dampening) g        (at t = 1: v <- mu v + g)", "p <- p - lr v"), POLYAK),
+         ("v <- mu v + (1 - dampening) g        (at t = 1: v <- mu v + g)", "p <- p - lr v"), POLYAK,
+         idle=idle_momentum, fades=("mu",)),
     Rule("nesterov", Nesterov, (_BUFFER,), (LR, MOMENTUM), lambda step, lr, momentum: (momentum, lr),
          "Nesterov's accelerated gradient, the form whose stored parameters are the look-ahead ones",
-         ("v <- mu v + g", "p <- p - lr (g + mu v)"), NESTEROV),
+         ("v <- mu v + g", "p <- p - lr (g + mu v)"), NESTEROV, idle=idle_momentum, fades=("mu",)),
     Rule("nesterov_classical", NesterovClassical, (State("velocity", "v"),), (LR, MOMENTUM),
          lambda step, lr, momentum: (momentum, lr),
          "Nesterov's accelerated gradient, classical form: g is to be taken at p + mu v (see lookahead)",
-         ("v <- mu v - lr g", "p <- p + v"), SUTSKEVER),
+         ("v <- mu v - lr g", "p <- p + v"), SUTSKEVER, idle=idle_momentum, fades=("mu",)),
     Rule("lookahead", Lookahead, (State("", "saved"),), (MOMENTUM,), lambda step, momentum: (momentum,),
          "The point at which classical Nesterov takes its gradient; `saved` keeps where p was",
          ("saved <- p", "p <- p + mu v"), SUTSKEVER, decay=None, reads="v"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from optcore.rules import elementwise
 from optcore.rules.row import Choice, Family, Race, Rule, State
-from optcore.rules.settings import ALPHA, EPS, LR, MOMENTUM, with_default
+from optcore.rules.settings import ALPHA, EPS, LR, MOMENTUM, negligible_after, with_default
 
 HINTON = "T. Tieleman and G. Hinton, Lecture 6.5 (rmsprop), Coursera, 2012"
 GRAVES = "A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013"
@@ -56,6 +56,10 @@ def rmsprop_momentum(step: int, lr: float, alpha: float, eps: float, momentum: f
     return alpha, 1.0 - alpha, lr, eps, momentum
 
 
+def idle_momentum(lr: float, alpha: float, eps: float, momentum: float) -> int:
+    return negligible_after(momentum)
+
+
 # ------------------------------------------------------------------------------------------- rows
 
 _SETTINGS = (with_default(LR, 1e-2), ALPHA, EPS)
@@ -68,10 +72,12 @@ _MEAN = "a <- a + (1 - alpha)(g - a)"
 RULES = (
     Rule("rmsprop", RMSprop, (_V,), _SETTINGS, rmsprop,
          "RMSProp: each coordinate by the root of its mean square",
-         (_MEAN_SQUARE, "p <- p - lr g / (sqrt(v) + eps)"), HINTON),
+         (_MEAN_SQUARE, "p <- p - lr g / (sqrt(v) + eps)"), HINTON, idle=lambda *_: 0,
+         fades=("alpha",)),
     Rule("rmsprop_momentum", RMSpropMomentum, (_V, _B), (*_SETTINGS, MOMENTUM), rmsprop_momentum,
          "RMSProp with momentum",
-         (_MEAN_SQUARE, "b <- mu b + g / (sqrt(v) + eps)", "p <- p - lr b"), HINTON),
+         (_MEAN_SQUARE, "b <- mu b + g / (sqrt(v) + eps)", "p <- p - lr b"), HINTON, idle=idle_momentum,
+         fades=("alpha", "mu")),
     Rule("rmsprop_centered", RMSpropCentered, (_V, _A), _SETTINGS, rmsprop,
          "Centered RMSProp: by the root of the variance, which is kept from below 0",
          (_MEAN_SQUARE, _MEAN, "p <- p - lr g / (sqrt(max(v - a^2, 0)) + eps)"), GRAVES),

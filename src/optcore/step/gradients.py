@@ -32,23 +32,35 @@ def by_rows(name: str, x: Rows, of: str, p: Array, *, writable: bool = False, bl
         raise ValueError(f"{name} is by rows, and {of} has no dimension")
     if not p.flags.c_contiguous:
         raise ValueError(f"{name} is by rows, and {of} is not in C order (strides {p.strides})")
-    ids = _numbers(f"{name}.ids", x.ids)
+    ids = _whole_numbers(f"{name}.ids", x.ids)
     values = _arrays.view(f"{name}.values", x.values, writable=writable, formats=_arrays.GRADIENT)
     if values.shape != (ids.size, *p.shape[1:]):
         raise ValueError(f"{name}.values has shape {values.shape}: for {ids.size} rows of {of}, which has shape {p.shape}, "
                          f"{(ids.size, *p.shape[1:])} is needed")
-    outside = (ids < 0) | (ids >= len(p))
-    if outside.any():
-        k = int(outside.argmax())
-        raise ValueError(f"{name}.ids[{k}] is {ids[k]}: {of} has {len(p)} rows, numbered from 0")
+    _inside(f"{name}.ids", ids, of, p)
     if (width := p.size // max(len(p), 1)) % block:
         raise ValueError(f"{name} is by rows of {width} elements, and the 8-bit state of {of} is in blocks of {block}: a "
                          'row must be a multiple of that (state_dtype="bfloat16" has no blocks)')
     return Rows(ids, values)
 
 
-def _numbers(name: str, x: Any) -> Array:
-    """Row numbers as an array of int32 or int64."""
+def row_numbers(name: str, x: Any, of: str, p: Array) -> Array:
+    """Numbers of rows of p, as an array of int32 or int64."""
+    if p.ndim == 0:
+        raise ValueError(f"{name}: {of} has no dimension, and so no rows")
+    ids = _whole_numbers(name, x)
+    _inside(name, ids, of, p)
+    return ids
+
+
+def _inside(name: str, ids: Array, of: str, p: Array) -> None:
+    outside = (ids < 0) | (ids >= len(p))
+    if outside.any():
+        k = int(outside.argmax())
+        raise ValueError(f"{name}[{k}] is {ids[k]}: {of} has {len(p)} rows, numbered from 0")
+
+
+def _whole_numbers(name: str, x: Any) -> Array:
     a = _arrays.shared(name, x, reading=True)
     if a.dtype.kind not in "iu":
         raise TypeError(f"{name} is {a.dtype}, an array of whole numbers is needed")

@@ -21,7 +21,7 @@ from typing import Any
 
 from optcore.rules.settings import FLOAT32_MAX, number
 from optcore.step.options import AVERAGE, Ask
-from optcore.step.share import Meant, Share, scaled, together, usable
+from optcore.step.share import Call, Meant, Share, scaled, together, usable
 
 LEAST = 2.0 ** -149             # of float32
 INFINITY = math.inf
@@ -38,9 +38,14 @@ class Tensors:
         """The sum of a number over the processes that `among` names, the same bits in each of them."""
         return total
 
-    def copy(self, last: Any) -> Any:
-        """Copies of all that a step writes, with the counts of steps; `last`, from before, may be written over."""
+    def copy(self, last: Any, grads: list[Any]) -> Any:
+        """Copies of all that a step with these gradients writes, with the counts of steps; `last`, from before, may be
+        written over."""
         raise NotImplementedError
+
+    def ready(self, calls: list[Call], meant: Meant, grads: list[Any], threads: int, seed: int) -> None:
+        """Called with what the shares' steps are made with, before the first change; may be called again if a gradient turns
+        out not to be usable."""
 
     def begin(self, grads: list[Any]) -> None:
         """Where it is `careful`: called when nothing will be refused any more, before the first change."""
@@ -130,9 +135,10 @@ class Policy:
             calls = [(scaled(blocks, factor), which) for blocks, which in calls]
         if tensors.careful:
             tensors.begin(grads)
+        tensors.ready(calls, meant, grads, threads, seed)
         last, self._before = self._before, None     # what is kept of the last step may be written over
         if undoable:
-            self._before = tensors.copy(last)
+            self._before = tensors.copy(last, grads)
         if clip_value is None:
             clip_value = INFINITY
         done = (shares[0].step(calls[0], grads, threads, seed, zero_grads, clip_value) if alone

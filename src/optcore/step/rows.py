@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optcore.formats import decode
+from optcore.formats import FORMATS, decode, form_of
 
 Array = npt.NDArray[Any]
 
@@ -63,3 +63,11 @@ def summed(g: Rows, arithmetic: str) -> tuple[Array, Array]:
         more = runs > k
         total[more] = total[more] + sums[before[more] + k]
     return touched, total
+
+
+def by_row(a: Array, p: Array) -> list[Array]:
+    """Views of the parts of an array that belongs to p, whose first dimension counts p's rows: codes in blocks and their
+    units are two."""
+    if FORMATS[form_of(a)].block == 1:
+        return [a]
+    return [a[:p.size].reshape(len(p), -1), a[p.size:].reshape(len(p), -1)]

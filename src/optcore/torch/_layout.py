@@ -244,6 +244,6 @@ class Layout(Tensors):
         torch.autograd.graph.increment_version(written)
         self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
 
-    def copy(self, last: Copies | None) -> Copies:
+    def copy(self, last: Copies | None, grads: list[Any]) -> Copies:
         written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours.pairs]
         return [(t, t.detach().clone()) for t in [*written, *self.carried.tensors()]]
