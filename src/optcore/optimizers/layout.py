@@ -289,7 +289,8 @@ class Layout(Tensors):
                     continue
                 step, scalars, *weight = blocks[which[k]]
                 if i not in self.behind:
-                    self.behind[i] = Behind(len(self.params[i]), step - 1, FORMATS[form_of(self.params[i])].arithmetic)
+                    p = self.params[i]
+                    self.behind[i] = Behind(len(p), p.size // max(len(p), 1), step - 1, FORMATS[form_of(p)].arithmetic)
                 name, values = meant[share.groups[share.group_of[k]]]
                 self.behind[i].record(step, now, RULES[name], values, scalars, *weight)
                 share.plan.behind(k, self.behind[i].history())

@@ -12,13 +12,14 @@ import numpy as np
 from optcore.rules import Rule
 
 SCALARS, PRELUDE, STATES = 16, 3, 3     # MAX_SCALARS, PRELUDE and MAX_SLOTS in kernels/tensor.pxd
+WIDEST = 1024                   # elements of a row whose own number changes as it is brought up to date (kernels/rows.pxd)
 
 
 class Behind:
-    """rows: of the tensor, all of which are up to date at step `step`. arithmetic: the tensor's."""
+    """rows, width: of the tensor, all of whose rows are up to date at step `step`. arithmetic: the tensor's."""
 
-    def __init__(self, rows: int, step: int, arithmetic: str) -> None:
-        self.arithmetic = arithmetic
+    def __init__(self, rows: int, width: int, step: int, arithmetic: str) -> None:
+        self.width, self.arithmetic = width, arithmetic
         self.last = np.full(rows, step, np.int64)       # of each row: the step that it was brought up to
         self.first = step + 1                           # the step of the first record
         self.terms = 0                                  # of them, how many are made one by one after a row's last; -1: all
@@ -30,6 +31,9 @@ class Behind:
                weight: float = 0.0) -> None:
         """What the tensor's next step is made with: settings and scalars of its rule, weight of the average. now: the
         optimizer's step, by which schedules go."""
+        if self.width > WIDEST and scalars[1] != 0 and any(x.shape == "row" for x in rule.state):
+            raise ValueError(f"weight_decay: under rows=\"dense\" {rule.name} takes it for rows of {WIDEST} elements at most, "
+                             f"this table's have {self.width}")
         k = step - self.first
         if k == len(self.wide):
             self.trim(step)
