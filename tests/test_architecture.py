@@ -16,7 +16,8 @@ SOURCE = ROOT / "src" / "optcore"
 # counts; up to the reference nothing is compiled.
 FLOORS = (
     ("formats",), ("rules",),
-    ("step.options", "step.signatures", "step.state", "step.arrays", "step.surroundings"), ("reference",),
+    ("step.options", "step.signatures", "step.state", "step.arrays", "step.gradients", "step.rows", "step.behind",
+     "step.surroundings"), ("reference",),
     ("_kernels",), ("_dispatch",), ("step.threads", "step.share", "step.policy"), ("_info",),
     ("functional", "accumulate"), ("schedules",), ("_files",), ("optimizers",), ("search",),
     ("check", "minimizers", "surfaces"),

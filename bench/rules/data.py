@@ -14,8 +14,10 @@ from bench.harness.shapes import Shape
 from optcore.rules import RULES as TABLE
 from tests.support.meanings import CLASSES
 
-# Every rule that takes a gradient; who takes part for which rule is in contenders.py.
-RULES = tuple(name for name, rule in TABLE.items() if rule.decay is not None)
+# Every rule that takes a gradient and steps each element for itself (bench.rows has others); who takes part for which
+# rule is in contenders.py.
+RULES = tuple(name for name, rule in TABLE.items()
+              if rule.decay is not None and all(s.shape == "parameter" for s in rule.state))
 USUAL = ("adam", "momentum", "rmsprop")  # without --only
 
 # A tiny lr: after the millions of steps of a timing loop the parameters are still ordinary numbers.

@@ -48,6 +48,14 @@ cdef enum:
     ASIDE = 3               # arrays that may follow those of the row: compensation, copy, average
     MAX_ARRAYS = 2 + MAX_SLOTS + ASIDE
 
+
+cdef void* zeros(Py_ssize_t n, size_t size) except NULL:
+    """Memory for n things of this size, all zero; of at least one, so that it has an address."""
+    cdef void* memory = PyMem_Calloc(n + 1, size)
+    if memory == NULL:
+        raise MemoryError
+    return memory
+
 # ---------------------------------------------------------------------------------------------- formats and rules
 
 fill_formats()
@@ -154,9 +162,7 @@ cdef double sum_of_squares(const Tensor* tensors, Py_ssize_t count, Py_ssize_t t
     cdef double result
     for i in range(count):
         work.blocks += blocks_of(&tensors[i])
-    work.sums = <double*> PyMem_Calloc(work.blocks + 1, sizeof(double))
-    if work.sums == NULL:
-        raise MemoryError
+    work.sums = <double*> zeros(work.blocks, sizeof(double))
     with nogil:
         run(&TEAM, num_threads, total, pace, 1, squares, &work)
         result = pairwise(work.sums, work.blocks)

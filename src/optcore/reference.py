@@ -104,7 +104,8 @@ def _runner(rule: Rule) -> Callable[..., None]:
     def step_all(arrays: Values, scalars: tuple[float, ...], step: int, seed: int, offset: int, *, rounding: str,
                  clip_value: float | None, compensation: Any, copy: Any, average: Any, average_weight: float) -> None:
         axes = memory_order(arrays[0])          # of elements, by which noise and blocks are counted
-        p, g, *state = (a.transpose(axes) if a.ndim == len(axes) and FORMATS[form_of(a)].block == 1 else a for a in arrays)
+        p, g, *state = (a.transpose(axes) if a.ndim == len(axes) and FORMATS[form_of(a)].block == 1 else a
+                        for a in arrays)
         of_row = [s.shape == "row" for s in rule.state]
         compensation, copy, average = (None if a is None else a.transpose(axes) for a in (compensation, copy, average))
         n, arithmetic = p.size, FORMATS[form_of(p)].arithmetic

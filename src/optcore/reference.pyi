@@ -10,7 +10,7 @@ __all__ = [
     "sgd", "momentum", "nesterov", "nesterov_classical", "lookahead", "accumulate", "adagrad", "rmsprop",
     "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum", "adam", "adam_amsgrad", "adamw",
     "adamw_amsgrad", "lion", "adadelta", "adamax", "nadam", "nadamw", "radam", "radamw", "rprop", "asgd", "ademamix",
-    "signsgd", "signum",
+    "rowwise_adagrad", "signsgd", "signum",
 ]
 
 def sgd(
@@ -214,6 +214,14 @@ def ademamix(
     maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
     rounding: str = 'stochastic', clip_value: float | None = None, compensation: NDArray[Any] | None = None,
     copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None, average_weight: float = 0.0,
+) -> None: ...
+
+def rowwise_adagrad(
+    p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *, step: int, lr: _Number = 0.01, eps: _Number = 1e-10,
+    weight_decay: _Number = 0.0, maximize: bool = False, num_threads: int | None = None, seed: int = 0,
+    offset: int = 0, rounding: str = 'stochastic', clip_value: float | None = None,
+    compensation: NDArray[Any] | None = None, copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None,
+    average_weight: float = 0.0,
 ) -> None: ...
 
 def signsgd(

@@ -10,9 +10,10 @@ from optcore.rules import FAMILIES, RULES
 from tests.support.arrays import good_arrays, read_only
 from tests.support.bad_arrays import BAD, BAD_BESIDE, BAD_SHAPE
 from tests.support.bits import assert_same_bits
+from tests.support.draws import ELEMENTWISE
 from tests.support.refusals import contents, functional_refuses_as_average, refuse, refuse_by
 
-NAMES = sorted(RULES)
+NAMES = ELEMENTWISE
 WITH_STATE = [name for name in NAMES if RULES[name].keys]
 NOT_FRACTIONS = [-1.0, 1.0, float("nan"), float("inf"), "x", 1j, [0.1], {}, np.ones(2), lambda t: 0.5]
 NOT_NORMS = [-1.0, -1, 10**400, float("nan"), "x", 1j, [0.1], np.ones(2), lambda t: 0.5]

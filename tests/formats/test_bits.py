@@ -15,7 +15,7 @@ from optcore.rules import FAMILIES, RULES
 from optcore.step import arrays as _arrays
 from tests.support.arrays import placed, random_arrays, stored
 from tests.support.bits import assert_same_bits
-from tests.support.draws import OFFSETS, SIZES, settings_for
+from tests.support.draws import ELEMENTWISE, ELEMENTWISE_CLASSES, OFFSETS, SIZES, settings_for
 from tests.support.steps import scalars
 
 GRADIENTS = st.sampled_from(_arrays.GRADIENT)
@@ -51,7 +51,7 @@ def of(array):
     return array if array.dtype in (np.uint8, np.float64) else reference.decode(array)
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("name", ELEMENTWISE)
 @settings(max_examples=60)
 @given(data=st.data(), n=SIZES, threads=st.integers(1, 4), kind=st.sampled_from(["normal", "tiny", "huge", "mixed"]),
        step=st.integers(1, 10**6), seed=st.integers(0, 2**64 - 1), first=FIRST)
@@ -76,7 +76,7 @@ def test_kernel_equals_reference(variant, name, data, n, threads, kind, step, se
 
 
 @settings(max_examples=60)
-@given(name=st.sampled_from([r for r in sorted(RULES) if RULES[r].keys]), n=st.integers(1, 5000), cut=st.floats(0, 1),
+@given(name=st.sampled_from([r for r in ELEMENTWISE if RULES[r].keys]), n=st.integers(1, 5000), cut=st.floats(0, 1),
        seed=st.integers(0, 2**64 - 1), first=FIRST)
 def test_shards_equal_the_whole(name, n, cut, seed, first):
     rule, step = RULES[name], getattr(oc.functional, name)
@@ -185,7 +185,7 @@ def test_rounding_to_nearest_would_not_follow():
 # ------------------------------------------------------------------------------------------- the classes
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize("name", ELEMENTWISE_CLASSES)
 @pytest.mark.parametrize("form", ["bfloat16", "mixed"])
 def test_classes_step_as_the_functions_do(name, form):
     family = FAMILIES[name]

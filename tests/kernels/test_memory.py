@@ -22,6 +22,9 @@ import optcore as oc
 from optcore import _dispatch
 from optcore.rules import RULES
 
+# Not tests.support's: this file runs as a program of its own too.
+ELEMENTWISE = [name for name, rule in RULES.items() if all(s.shape == "parameter" for s in rule.state)]
+
 PAGE = mmap.PAGESIZE
 FLOATS = PAGE // 4                          # elements in a page
 NONE, READ, WRITE = 0, mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE
@@ -84,7 +87,7 @@ def walk_narrow_between_guards(isa):
     module._tune(grain_elements=1, team_from_elements=0)
     arenas = [between_guards(max(SIZES)) for _ in range(5)]
     half = {np.float32: 0.5, np.float16: 0.5, np.uint16: 0x3F00}
-    for name, rule in RULES.items():
+    for name, rule in ((name, RULES[name]) for name in ELEMENTWISE):
         number = module.rule_index(rule.kernel)
         scalars = rule.scalars(3, *(s.default for s in rule.all_settings))
         for gradient, state in ((np.float32, np.uint16), (np.uint16, np.uint16), (np.float16, np.float32)):
@@ -132,7 +135,7 @@ def walk_formats_between_guards(isa):
     module = _dispatch.load(isa)
     module._tune(grain_elements=1, team_from_elements=0)
     arenas = [between_guards(max(AROUND_BLOCKS)).view(np.uint8) for _ in range(8)]
-    for name, rule in RULES.items():
+    for name, rule in ((name, RULES[name]) for name in ELEMENTWISE):
         number = module.rule_index(rule.kernel)
         scalars = rule.scalars(3, *(s.default for s in rule.all_settings))
         for p, g, state, others, *after in COMBINATIONS:
@@ -150,6 +153,45 @@ def walk_formats_between_guards(isa):
                         assert x is None or all((arena[part] == FILL).all() for part in x[1])
                     if arrays[-1] is not None and name != "lookahead":      # equal inputs: none left out or met twice
                         assert (arrays[-1] == arrays[-1][:1]).all() and (arrays[-1] != 0.5).all()
+
+
+def walk_rows_between_guards(isa):
+    """Gradients by rows: tables, numbers and values each at the first and at the last bytes allowed; in place (rows of
+    32 elements and more), copied together, in parts; the first and the last row are touched, the middle one is not."""
+    module = _dispatch.load(isa)
+    module.take_by_rows(oc.Rows)
+    module._tune(grain_elements=1, team_from_elements=0)
+    arenas = [between_guards(4 * 2100) for _ in range(6)]
+    for name, rule in RULES.items():
+        if rule.decay is None:
+            continue
+        number = module.rule_index(rule.kernel)
+        scalars = rule.scalars(3, *(s.default for s in rule.all_settings))
+        for width in (1, 3, 31, 32, 64, 1024, 2100):
+            for end in (False, True):
+                for arena in arenas:
+                    arena[:] = CANARY
+                ids = arenas[5].view(np.int64)
+                ids = ids[-4:] if end else ids[:4]
+                ids[:] = [2, 0, 2, 0]
+                rows = [4, *[3] * (len(rule.arrays) - 1)]
+                used = [arenas[1], arenas[0], *arenas[2:5]][:len(rule.arrays)]
+                sizes = [n * (1 if k > 1 and rule.state[k - 2].shape == "row" else width) for k, n in enumerate(rows)]
+                parts = [a[a.size - n:] if end else a[:n] for a, n in zip(used, sizes, strict=True)]
+                values, p, *state = (
+                    a if n != m * width else a.reshape(m, width) for a, n, m in zip(parts, sizes, rows, strict=True))
+                if width == 1:
+                    state = [a.reshape(-1) if s.shape == "row" else a for a, s in zip(state, rule.state, strict=True)]
+                values[:], p[:] = 0.25, 0.5
+                for a in state:
+                    a[:] = 0.5
+                print(isa, name, width, end, file=sys.stderr)
+                arrays = (p, oc.Rows(ids, values), *state)
+                assert module.apply(number, arrays, scalars, 1 + width % 3)
+                assert (p[1] == 0.5).all() and (p[::2] != 0.5).all() and (values == 0.25).all()
+                for arena, a in zip(used, parts, strict=True):
+                    around = arena[:arena.size - a.size] if end else arena[a.size:]
+                    assert (around == CANARY).all()
 
 
 def overstep():
@@ -180,6 +222,13 @@ def test_nothing_outside_narrow_arrays_is_touched(isa):
 @pytest.mark.parametrize("isa", _dispatch.available())
 def test_nothing_outside_the_arrays_of_other_formats_is_touched(isa):
     done = run_alone("formats", isa)
+    assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
+    assert done.stdout == "walked\n"
+
+
+@pytest.mark.parametrize("isa", _dispatch.available())
+def test_nothing_outside_tables_is_touched(isa):
+    done = run_alone("rows", isa)
     assert done.returncode == 0, f"{done.returncode}, last seen: {done.stderr[-2000:]}"
     assert done.stdout == "walked\n"
 
@@ -266,6 +315,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "overstep":
         overstep()
     else:
-        walks = {"narrow": walk_narrow_between_guards, "formats": walk_formats_between_guards}
+        walks = {"narrow": walk_narrow_between_guards, "formats": walk_formats_between_guards,
+                 "rows": walk_rows_between_guards}
         walks.get(sys.argv[1], walk_between_guards)(sys.argv[-1])
         print("walked")

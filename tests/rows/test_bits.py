@@ -1,5 +1,5 @@
-"""Gradients by rows: kernel == reference, bit for bit, for every rule, format, width, kind of numbers, number of threads and
-build; and the same as the dense step, where every row is there once."""
+"""Gradients by rows: kernel == reference, bit for bit, for every rule, format, width, kind of numbers, number of
+threads and build; and the same as the dense step, where every row is there once."""
 from __future__ import annotations
 
 import numpy as np
@@ -24,8 +24,8 @@ WITH_GRADIENT = sorted(name for name, rule in RULES.items() if rule.decay is not
 
 @pytest.mark.parametrize("name", WITH_GRADIENT)
 @settings(max_examples=50)
-@given(data=st.data(), width=WIDTHS, threads=st.integers(1, 4), step=st.integers(1, 2000), seed=st.integers(0, 2**32 - 1),
-       arithmetic=st.sampled_from(["float32", "float32", "float64"]), form=GRADIENTS,
+@given(data=st.data(), width=WIDTHS, threads=st.integers(1, 4), step=st.integers(1, 2000),
+       seed=st.integers(0, 2**32 - 1), arithmetic=st.sampled_from(["float32", "float32", "float64"]), form=GRADIENTS,
        kind=st.sampled_from([np.int32, np.int64]))
 def test_kernel_equals_reference(variant, name, data, width, threads, step, seed, arithmetic, form, kind):
     rule, rng = RULES[name], np.random.default_rng(seed)
@@ -46,7 +46,8 @@ def test_kernel_equals_reference(variant, name, data, width, threads, step, seed
 @pytest.mark.parametrize("name", sorted(name for name, rule in RULES.items() if rule.decay is not None))
 @settings(max_examples=30)
 @given(data=st.data(), narrow=st.sampled_from(["bfloat16", "int8"]), parameter=st.sampled_from(["float32", "bfloat16"]),
-       threads=st.integers(1, 3), seed=st.integers(0, 2**32 - 1), beside=st.sampled_from(["", "compensation", "copy", "average"]))
+       threads=st.integers(1, 3), seed=st.integers(0, 2**32 - 1),
+       beside=st.sampled_from(["", "compensation", "copy", "average"]))
 def test_narrow_formats(variant, name, data, narrow, parameter, threads, seed, beside):
     """State in bfloat16 or blocks of 8 bits, parameters in bfloat16, what stands beside them, clipping."""
     rule, rng = RULES[name], np.random.default_rng(seed)
@@ -95,8 +96,8 @@ def test_all_rows_once_are_the_dense_step(variant, name, width, threads, seed):
 @given(width=st.sampled_from([1, 5, 64, 1100]), n=st.integers(0, 20_000), threads=st.integers(1, 4),
        seed=st.integers(0, 2**32 - 1), skew=st.sampled_from([1, 3, 20]), big=st.booleans())
 def test_sums_have_one_shape(variant, width, n, threads, seed, skew, big):
-    """Of rows that come seldom, often and nearly always, at any number of threads: as the reference adds them; and it adds
-    every value once."""
+    """Of rows that come seldom, often and nearly always, at any number of threads: as the reference adds them; and it
+    adds every value once."""
     rng = np.random.default_rng(seed)
     n = n if width < 100 else n % 3000
     rows = 3_000_000 // width if big else 50

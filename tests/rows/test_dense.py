@@ -1,4 +1,4 @@
-"""rows="dense": what a row that is not named means, held against the dense step and against a loop over the reference."""
+"""rows="dense": what a row that is not named means, held against the dense step and a loop over the reference."""
 from __future__ import annotations
 
 import copy
@@ -17,10 +17,11 @@ from tests.support.meanings import CLASSES
 from tests.support.rows import DenseLoop
 
 WITH_ROWS = sorted(CLASSES)
-KINDS = [("SGD", {}), ("SGD", {"weight_decay": 0.1}), ("SGD", {"momentum": 0.9}), ("SGD", {"momentum": 0.5, "nesterov": True}),
-         ("Adagrad", {}), ("RowwiseAdagrad", {}), ("RowwiseAdagrad", {"weight_decay": 0.1}), ("RMSprop", {}),
-         ("RMSprop", {"momentum": 0.8}), ("Adam", {}), ("Adam", {"amsgrad": True}), ("Adam", {"weight_decay": 0.01}),
-         ("AdamW", {}), ("AdamW", {"weight_decay": 0.0}), ("Lion", {}), ("Lion", {"weight_decay": 0.1}), ("NAdam", {})]
+KINDS = [("SGD", {}), ("SGD", {"weight_decay": 0.1}), ("SGD", {"momentum": 0.9}),
+         ("SGD", {"momentum": 0.5, "nesterov": True}), ("Adagrad", {}), ("RowwiseAdagrad", {}),
+         ("RowwiseAdagrad", {"weight_decay": 0.1}), ("RMSprop", {}), ("RMSprop", {"momentum": 0.8}), ("Adam", {}),
+         ("Adam", {"amsgrad": True}), ("Adam", {"weight_decay": 0.01}), ("AdamW", {}), ("AdamW", {"weight_decay": 0.0}),
+         ("Lion", {}), ("Lion", {"weight_decay": 0.1}), ("NAdam", {})]
 
 
 def batches(rng, rows, steps, most):
@@ -35,8 +36,8 @@ def batches(rng, rows, steps, most):
        dtype=st.sampled_from([np.float32, np.float64]), most=st.sampled_from([3, 12]))
 def test_short_gaps_give_the_dense_steps_bits(name, width, threads, seed, dtype, most):
     """Where every row is named again before the steps stop being made one by one: any rule, also one whose gaps have no
-    closed form. Where steps are not made one by one (without a first moment; decoupled decay of a row whose state is still
-    zero), a product is rounded once, not each time."""
+    closed form. Where steps are not made one by one (without a first moment; decoupled decay of a row whose state is
+    still zero), a product is rounded once, not each time."""
     kind, chosen = CLASSES[name]
     rng, rule = np.random.default_rng(seed), RULES[name]
     a = rng.standard_normal((9, width)).astype(dtype)
@@ -51,8 +52,8 @@ def test_short_gaps_give_the_dense_steps_bits(name, width, threads, seed, dtype,
     one.catch_up()
     at_once = rule.idle is not None and rule.idle(*(s.default for s in rule.settings)) == 0 and any(rule.fades)
     if at_once or rule.decoupled:
-        unit = np.finfo(dtype).eps
-        np.testing.assert_allclose(a, b, rtol=0, atol=30 * unit * max(1, np.abs(b).max()))     # 15 steps, two roundings each
+        room = 30 * np.finfo(dtype).eps * max(1, np.abs(b).max())       # 15 steps, 2 roundings each
+        np.testing.assert_allclose(a, b, rtol=0, atol=room)
         return
     assert_same_bits(a, b)
     for key, s in one.state[0].items():
@@ -61,11 +62,11 @@ def test_short_gaps_give_the_dense_steps_bits(name, width, threads, seed, dtype,
 
 @pytest.mark.parametrize("name, chosen", KINDS, ids=[f"{n}{c or ''}" for n, c in KINDS])
 def test_gaps_of_any_length_against_the_dense_step(name, chosen):
-    """2000 steps, each row named every 1 to 500. What differs is rounding: of a state array multiplied k times, each time
-    rounded (2^-24), or once by the product; the same of a parameter that decays; and what the first moment would still have
-    moved, under 2^-25 of a step of about lr (negligible_after). None of it grows: a moment forgets, a parameter's error adds
-    up to 2000 * 2^-24 of it where it decays; where it does not, to as many units of it as there were gaps (2000 at most),
-    and a relative error of a step of 500 * 2^-24 in the root of v."""
+    """2000 steps, each row named every 1 to 500. What differs is rounding: of a state array multiplied k times, each
+    time rounded (2^-24), or once by the product; the same of a parameter that decays; and what the first moment would
+    still have moved, under 2^-25 of a step of about lr (negligible_after). None of it grows: a moment forgets, a
+    parameter's error adds up to 2000 * 2^-24 of it where it decays; where it does not, to as many units of it as there
+    were gaps (2000 at most), and a step's own to 500 * 2^-24 of it, by the root of v, twice that with m's."""
     rng = np.random.default_rng(5)
     a = rng.standard_normal((60, 16)).astype(np.float32)
     b = a.copy()
@@ -200,8 +201,9 @@ def test_what_is_refused():
     opt = oc.Adam({"t": a}, rows="dense")
     opt.step({"t": oc.Rows(np.array([0]), np.ones((1, 2000), np.float32))})
     for name, ids, error, words in (
-            ("u", None, ValueError, "name='u'"), ("t", [0], TypeError, "ids"), ("t", np.array([6]), ValueError, r"ids\[0\] is 6"),
-            (None, np.array([0]), TypeError, "ids"), ("t", np.array([0.0]), TypeError, "float64")):
+            ("u", None, ValueError, "name='u'"), ("t", [0], TypeError, "ids"),
+            ("t", np.array([6]), ValueError, r"ids\[0\] is 6"), (None, np.array([0]), TypeError, "ids"),
+            ("t", np.array([0.0]), TypeError, "float64")):
         with pytest.raises(error, match=words):
             opt.catch_up(name, ids)
     oc.Adam({"t": a}).catch_up("t", np.array([0]))          # "lazy": nothing to do

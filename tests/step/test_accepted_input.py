@@ -19,11 +19,12 @@ from optcore.rules import RULES
 from tests.support.accepted import only_reads, updates_by_class, updates_by_function
 from tests.support.arrays import good_arrays, misaligned, read_only, strided
 from tests.support.bits import assert_same_bits
+from tests.support.draws import ELEMENTWISE
 from tests.support.foreign import OnlyDLPack, OnlyInterface
 from tests.support.meanings import CLASSES
 from tests.support.steps import reference_step
 
-NAMES = sorted(RULES)
+NAMES = ELEMENTWISE
 MEANT = sorted(CLASSES)
 STEP = 2
 

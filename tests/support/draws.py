@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from optcore.rules import RULES
+from optcore.rules import FAMILIES, RULES
 from optcore.rules.settings import FLAG, FRACTION, _condition
 from optcore.schedules import constant, cosine, exponential, one_cycle, piecewise, warmup
 
@@ -44,3 +44,8 @@ SCHEDULES = st.recursive(SIMPLE, lambda inner: st.one_of(
     st.builds(warmup, VALUES, st.integers(0, 20), VALUES, st.none() | inner),
     st.builds(lambda first, rest: piecewise({1: first, **rest}), VALUES | inner,
               st.dictionaries(st.integers(2, 50), VALUES | inner, max_size=3))), max_leaves=4)
+
+# Rules and classes whose state has the parameter's shape, each element for itself; those that keep a number of each row
+# have tests of their own in tests/rows.
+ELEMENTWISE = sorted(name for name, rule in RULES.items() if all(s.shape == "parameter" for s in rule.state))
+ELEMENTWISE_CLASSES = sorted(name for name, family in FAMILIES.items() if set(family.rules) <= set(ELEMENTWISE))

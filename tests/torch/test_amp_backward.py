@@ -9,9 +9,10 @@ import torch
 
 import optcore.torch as ot
 from optcore.rules import FAMILIES
+from tests.support.draws import ELEMENTWISE_CLASSES
 from tests.support.torch_tensors import give, pair, same_bits
 
-NAMES = sorted(FAMILIES)
+NAMES = ELEMENTWISE_CLASSES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ from optcore.rules.settings import FLAG
 from tests.support.accepted import STEP, only_reads, updates_by_class, updates_by_function
 from tests.support.arrays import good_arrays, strided
 from tests.support.bits import assert_same_bits
+from tests.support.draws import ELEMENTWISE
 from tests.support.foreign import OnlyDLPack
 from tests.support.meanings import CLASSES, numbers_of, of_class
 from tests.support.refusals import (
@@ -23,8 +24,8 @@ from tests.support.refusals import (
 )
 from tests.support.steps import reference_step
 
-NAMES = sorted(RULES)
-MEANT = sorted(CLASSES)
+NAMES = ELEMENTWISE
+MEANT = [name for name in sorted(CLASSES) if name in ELEMENTWISE]
 
 # Each makes an object with memory of its own from a flat array; what the second gets of it are its values.
 KEPT = {

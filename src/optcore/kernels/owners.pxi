@@ -14,6 +14,16 @@ cdef list family_of(object x):
     return found
 
 
+cdef Py_ssize_t* own_extent(Py_buffer* b) except NULL:
+    """Let a buffer have a copy of its shape and strides, which belong to the tensor and may change with it."""
+    cdef Py_ssize_t* kept = <Py_ssize_t*> zeros(2 * b.ndim, sizeof(Py_ssize_t))
+    memcpy(kept, b.shape, b.ndim * sizeof(Py_ssize_t))
+    memcpy(kept + b.ndim, b.strides, b.ndim * sizeof(Py_ssize_t))
+    b.shape = kept
+    b.strides = kept + b.ndim
+    return kept
+
+
 cdef object weak(object x):
     try:
         return PyWeakref_NewRef(x, None)
@@ -41,9 +51,7 @@ cdef class Whereabouts:
             for at in range(len(<tuple> row)):
                 for x in family_of((<tuple> row)[at]):
                     (mine if at == 0 or at == copy else self.kept).append(x)
-        self.watched = <Watched*> PyMem_Calloc(len(mine) + 1, sizeof(Watched))
-        if self.watched == NULL:
-            raise MemoryError
+        self.watched = <Watched*> zeros(len(mine), sizeof(Watched))
         for x in mine:
             if watch(x, numpy.ndarray, &self.watched[self.count]):
                 self.count += 1

@@ -7,15 +7,15 @@
 cdef class Plan:
     """The parameters and state of many tensors, held ready; `step` brings the gradients.
 
-    rows: a (p, state..., compensation, copy, average) tuple of writable arrays for each tensor; the last three may be
-    None, or be left out. They stay exported while the plan lives, so they are not freed under it. A parameter or copy
-    that NumPy has resized nevertheless (refcheck=False) makes each later call a ValueError; NumPy refuses to resize the
-    state, which has weak references. No two of them may overlap. numbers: what each tensor adds to the seed of the noise. round_to_nearest: parameters that
-    are not float32 are, else stochastically. offsets: of shards, the number of each one's first element in its whole
-    tensor, by which the noise goes; a multiple of 256 where there is 8-bit state.
-    follows: where a copy is not what the parameter of its row rounds to, it was written to, and the parameter takes it; at
-    each step, or, if False, from each tensor's second on.
-    members: of which gradients, among those that its methods are given, the tensors' are; None: of all.
+    rows: a (p, state..., compensation, copy, average) tuple of writable arrays for each tensor; the last three may be None,
+    or be left out. They stay exported while the plan lives, so they are not freed under it. A parameter or copy that NumPy
+    has resized nevertheless (refcheck=False) makes each later call a ValueError; NumPy refuses to resize the state, which
+    has weak references. No two of them may overlap. numbers: what each tensor adds to the seed of the noise.
+    round_to_nearest: parameters that are not float32 are, else stochastically. offsets: of shards, the number of each one's
+    first element in its whole tensor, by which the noise goes; a multiple of 256 where there is 8-bit state. follows: where
+    a copy is not what the parameter of its row rounds to, it was written to, and the parameter takes it; at each step, or,
+    if False, from each tensor's second on. members: of which gradients, among those that its methods are given, the
+    tensors' are; None: of all.
     tensor: a type with DLPack's exchange table (torch.Tensor), whose instances all rows and gradients are. Nothing
     is exported then: each step looks whether the arrays are where they were. Their strides may be any that leave
     no hole (the caller has seen to it), the same for all arrays of a row; so a gradient's must be too.
@@ -56,21 +56,18 @@ cdef class Plan:
         self.members = members
         self.count = len(rows)
         self.width = 1 + slots + ASIDE
-        self.tensors = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
-        self.active = <Tensor*> PyMem_Calloc(self.count + 1, sizeof(Tensor))
-        self.held = <Py_buffer*> PyMem_Calloc(self.count * self.width + 1, sizeof(Py_buffer))
-        self.forms = <const Format**> PyMem_Calloc(self.count * self.width + 1, sizeof(void*))
-        self.shapes = <Py_buffer**> PyMem_Calloc(self.count + 1, sizeof(Py_buffer*))
-        self.grads = <Py_buffer*> PyMem_Calloc(self.count + 1, sizeof(Py_buffer))
-        self.written = <Interval*> PyMem_Calloc(self.count * self.width + 1, sizeof(Interval))
-        self.scalars = <Scalars*> PyMem_Calloc(self.count + 1, sizeof(Scalars))
-        self.numbers = <uint64_t*> PyMem_Calloc(self.count + 1, sizeof(uint64_t))
-        self.zeroed = <Interval*> PyMem_Calloc(self.count + 1, sizeof(Interval))
-        self.extents = <Py_ssize_t**> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t*))
-        self.counts = <Py_ssize_t*> PyMem_Calloc(self.count + 1, sizeof(Py_ssize_t))
-        if not (self.counts and self.tensors and self.active and self.held and self.forms and self.shapes and self.grads and self.written
-                and self.scalars and self.numbers and self.zeroed and self.extents):
-            raise MemoryError
+        self.tensors = <Tensor*> zeros(self.count, sizeof(Tensor))
+        self.active = <Tensor*> zeros(self.count, sizeof(Tensor))
+        self.held = <Py_buffer*> zeros(self.count * self.width, sizeof(Py_buffer))
+        self.forms = <const Format**> zeros(self.count * self.width, sizeof(void*))
+        self.shapes = <Py_buffer**> zeros(self.count, sizeof(Py_buffer*))
+        self.grads = <Py_buffer*> zeros(self.count, sizeof(Py_buffer))
+        self.written = <Interval*> zeros(self.count * self.width, sizeof(Interval))
+        self.scalars = <Scalars*> zeros(self.count, sizeof(Scalars))
+        self.numbers = <uint64_t*> zeros(self.count, sizeof(uint64_t))
+        self.zeroed = <Interval*> zeros(self.count, sizeof(Interval))
+        self.extents = <Py_ssize_t**> zeros(self.count, sizeof(Py_ssize_t*))
+        self.counts = <Py_ssize_t*> zeros(self.count, sizeof(Py_ssize_t))
         if is_numbered(rule):
             self.by_rows = RowSteps(self.count, True)
         if tensor is not None:
@@ -94,7 +91,7 @@ cdef class Plan:
                 self.forms[self.acquired] = f
                 self.acquired += 1
                 if self.exchange and k == 0:
-                    self.keep_extent(i)
+                    self.extents[i] = own_extent(b)
                 if not self.alike_in_row(i, k, b, f) or k == 0 and not self.exchange and not dense(b):
                     raise ValueError(f"array {k} of row {i} has another shape or order in memory than the parameter, or holes")
                 if not attach(&self.tensors[i], rule, k + 1 if k else 0, b, f):
@@ -150,29 +147,17 @@ cdef class Plan:
             return fits_numbers(self.shapes[i], b, f, 1 if self.exchange else b.itemsize)
         return self.alike(i, b, f)
 
-    cdef int keep_extent(self, Py_ssize_t i) except -1:
-        """Copy parameter i's shape and strides, which belong to the tensor and may change with it."""
-        cdef Py_buffer* p = self.shapes[i]
-        cdef Py_ssize_t* kept = <Py_ssize_t*> PyMem_Calloc(2 * p.ndim + 1, sizeof(Py_ssize_t))
-        if kept == NULL:
-            raise MemoryError
-        memcpy(kept, p.shape, p.ndim * sizeof(Py_ssize_t))
-        memcpy(kept + p.ndim, p.strides, p.ndim * sizeof(Py_ssize_t))
-        self.extents[i] = p.shape = kept
-        p.strides = kept + p.ndim
-        return 0
-
     cdef bint moved(self, Py_ssize_t i) noexcept:
         """Whether one of row i's tensors is not what or where it was."""
         cdef DLTensor t
         cdef Py_buffer b
-        cdef Py_ssize_t was = self.shapes[i] - self.held
-        for x in <tuple> self.rows[i]:
+        cdef Py_ssize_t was = self.shapes[i] - self.held, k
+        for k, x in enumerate(<tuple> self.rows[i]):
             if x is None:
                 continue
             if not (lend(self.exchange, self.tensor, x, &t) and has_format(&t, self.forms[was])
                     and describe(&t, self.forms[was], &b) and b.buf == self.held[was].buf
-                    and self.alike(i, &b, self.forms[was])):
+                    and self.alike_in_row(i, k, &b, self.forms[was])):
                 return True
             was += 1
         return False
@@ -292,6 +277,11 @@ cdef class Plan:
                            1 if self.exchange else b.itemsize)
                 and whole_blocks(&self.tensors[i], r.rows.width) and (not r.given or self.free_of(&r.ids)))
 
+    cdef int find_rows(self, Py_ssize_t n, int num_threads) except -1:
+        if self.by_rows is not None:
+            self.elements = self.by_rows.group(self.active, n, num_threads)
+        return 0
+
     cdef void enter(self) except *:
         if self.busy:
             raise RuntimeError("this optimizer is in the middle of a step in another thread")
@@ -305,10 +295,9 @@ cdef class Plan:
         for i in range(self.count):
             self.counts[i] = steps[i]
         self.taken = self.counts[0] if self.count else 0
-        for i in range(self.count):
-            if self.counts[i] != self.taken:
+        for i in range(1, self.count):
+            if self.counts[i] != self.counts[0]:
                 self.taken = -1
-                break
 
     def steps(self):
         """How many steps each tensor has taken."""
@@ -321,9 +310,8 @@ cdef class Plan:
         if self.taken >= 0 and n == self.count:
             self.taken += 1
             return
-        if self.taken >= 0:
-            for i in range(self.count):
-                self.counts[i] = self.taken
+        for i in range(self.count if self.taken >= 0 else 0):
+            self.counts[i] = self.taken
         if n:
             self.taken = -1
         for i in range(n):
@@ -366,8 +354,7 @@ cdef class Plan:
             if n < 0:
                 return None
             try:
-                if self.by_rows is not None:
-                    self.elements = self.by_rows.group(self.active, n, num_threads)
+                self.find_rows(n, num_threads)
                 return sum_of_squares(self.active, n, self.elements, num_threads)
             finally:
                 self.release(n)
@@ -388,8 +375,7 @@ cdef class Plan:
             fill(self.scalars + k, blocks[k][1], self.rule)
         n = self.hold_gradients(grads, zero_grads)
         try:
-            if self.by_rows is not None:
-                self.elements = self.by_rows.group(self.active, n, num_threads)
+            self.find_rows(n, num_threads)
             for k in range(n):
                 t = &self.active[k]
                 block = which[t.number]
@@ -445,10 +431,10 @@ cdef class Plan:
              double clip_value=INFINITY):
         """Update every tensor whose gradient is not None, in one walk.
 
-        call: (blocks, which). blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor
-        i takes. Tensor i's noise has the seed seed + numbers[i]. zero_grads: set the gradients to zero as they are walked over. clip_value:
-        the gradients' elements are brought into -clip_value..clip_value, after they are scaled. Returns how many
-        tensors were updated, which it counts; -1, with nothing changed, when a gradient is not usable as it stands.
+        call: (blocks, which). blocks: (step, scalars, weight of the average) triples; which[i] says which of them tensor i
+        takes. Tensor i's noise has the seed seed + numbers[i]. zero_grads: set the gradients to zero as they are walked
+        over. clip_value: the gradients' elements are brought into -clip_value..clip_value, after they are scaled. Returns
+        how many tensors were updated, which it counts; -1, with nothing changed, when a gradient is not usable.
         """
         cdef Py_ssize_t n
         self.enter()

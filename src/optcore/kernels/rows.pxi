@@ -176,9 +176,7 @@ cdef class RowSteps:
 
     def __cinit__(self, Py_ssize_t count, bint numbered):
         cdef Py_ssize_t i
-        self.each = <RowStep*> PyMem_Calloc(count + 1, sizeof(RowStep))
-        if self.each == NULL:
-            raise MemoryError
+        self.each = <RowStep*> zeros(count, sizeof(RowStep))
         self.count = count
         for i in range(count):
             self.each[i].rows.numbered = numbered

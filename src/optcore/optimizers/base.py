@@ -115,12 +115,12 @@ class Optimizer(Saved, Policy):
                 raise AssertionError("the kernels refused gradients that passed every check")
 
     def catch_up(self, name: Any = None, ids: Any = None, *, num_threads: int | None = None) -> None:
-        """Under rows="dense": let rows of parameters be what they are after all steps so far. Under "lazy" they always are.
+        """Under rows="dense": let rows of parameters be what they are after all steps. Under "lazy" they always are.
 
         name: the parameter's key, or its number over all groups where they have none; None: all parameters. ids: the
         numbers of its rows, as in optcore.Rows, before they are read (by a forward pass, say); None: all rows, before
-        parameters or state are read or saved. `undo` does not go back past it. Raises TypeError or ValueError, naming the
-        argument, before anything is changed.
+        parameters or state are read or saved. `undo` does not go back past it. Raises TypeError or ValueError, naming
+        the argument, before anything is changed.
         """
         with self._turn:
             layout, threads = self._layout, 0 if num_threads is None else _threads.checked(num_threads)

@@ -62,8 +62,8 @@ class Layout(Tensors):
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
         self.formats.check(label, FORMATS[form_of(a)])
         if self.dense and self.block_of(a) > 1:
-            raise ValueError(f'rows="dense": {label} would have state in blocks of 8 bits, whose rows cannot be brought up to '
-                             'date one by one; rows="lazy" takes it, state_dtype="bfloat16" goes with both')
+            raise ValueError(f'rows="dense": {label} would have state in blocks of 8 bits, of which rows cannot be '
+                             'brought up to date one by one; rows="lazy" takes it, "bfloat16" goes with both')
         if "row" in self.shapes.values():
             _gradients.in_c_order(label, a)
         if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in self.formats.wanted.values()):
@@ -274,8 +274,8 @@ class Layout(Tensors):
     # -------------------------------------------------------------------------------------------- around a step
 
     def ready(self, calls: list[Call], meant: Meant, grads: list[Any], threads: int, seed: int) -> None:
-        """Under rows="dense": take note of what a step over some rows is made with, for those that it leaves out; before one
-        over all elements bring all rows up to date."""
+        """Under rows="dense": take note of what a step over some rows is made with, for those that it leaves out;
+        before one over all elements bring all rows up to date."""
         if not self.dense:
             return
         now = 1 + max(share.latest() for share in self.shares)

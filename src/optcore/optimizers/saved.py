@@ -55,8 +55,8 @@ class Saved:
 
     def _refuse_late(self) -> None:
         if late := self._layout.late():
-            raise RuntimeError(f'{late[0]} has rows that are behind (rows="dense"): call catch_up() before its state, or the '
-                               "parameter, is saved")
+            raise RuntimeError(f'{late[0]} has rows that are behind (rows="dense"): call catch_up() before its state, '
+                               "or the parameter, is saved")
 
     def _as_dict(self, tensors: bool) -> dict[str, Any]:
         layout = self._layout

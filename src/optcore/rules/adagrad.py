@@ -12,7 +12,7 @@ from optcore.rules.row import Choice, Family, Race, Rule, State
 from optcore.rules.settings import EPS, FRACTION, LR, NONNEGATIVE, Setting, with_default
 
 DUCHI = "J. Duchi et al., Adaptive subgradient methods for online learning and stochastic optimization, JMLR 12, 2011"
-FBGEMM = "PyTorch FBGEMM, EmbOptimType.EXACT_ROWWISE_ADAGRAD; M. Naumov et al., Deep learning recommendation model, 2019"
+FBGEMM = "FBGEMM's EXACT_ROWWISE_ADAGRAD; M. Naumov et al., Deep learning recommendation model, arXiv:1906.00091, 2019"
 ZEILER = "M. D. Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701, 2012"
 
 # ------------------------------------------------------------------------------------------- formulas
@@ -59,11 +59,13 @@ RULES = (
           Setting("lr_decay", 0.0, NONNEGATIVE, "the learning rate at step t is lr / (1 + (t - 1) lr_decay)"),
           with_default(EPS, 1e-10)), adagrad,
          "AdaGrad: each coordinate by the root of its summed squares",
-         ("s <- s + g^2", "p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)"), DUCHI, idle=lambda *_: 0, fades=("",)),
-    Rule("rowwise_adagrad", RowwiseAdagrad, (State("sum", "s", nonnegative=True, start=_FIRST_SUM, shape="row"),),
+         ("s <- s + g^2", "p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)"), DUCHI,
+         idle=lambda *_: 0, fades=("",)),
+    Rule("rowwise_adagrad", RowwiseAdagrad, (State("row_sum", "s", nonnegative=True, start=_FIRST_SUM, shape="row"),),
          (with_default(LR, 1e-2), with_default(EPS, 1e-10)), rowwise_adagrad,
          "Row-wise AdaGrad: each row by the root of its summed mean squares",
-         ("s <- s + mean of g^2 over the row", "p <- p - lr g / (sqrt(s) + eps)"), FBGEMM, idle=lambda *_: 0, fades=("",)),
+         ("s <- s + mean of g^2 over the row", "p <- p - lr g / (sqrt(s) + eps)"), FBGEMM,
+         idle=lambda *_: 0, fades=("",)),
     Rule("adadelta", Adadelta,
          (State("square_avg", "v", nonnegative=True, decays="rho"),
           State("acc_delta", "u", nonnegative=True, decays="rho")),
@@ -91,10 +93,11 @@ FAMILIES = (
         "RowwiseAdagrad", {"lr": 1e-2, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10,
                            "maximize": False},
         (Choice(_ROWWISE),), "Row-wise AdaGrad, for embedding tables",
-        "A row is what has one index in the first dimension. The state is one number a row: of a table of 64 columns 1.6 % "
-        "of the parameters' memory, where AdaGrad needs 100 %. It is FBGEMM's EXACT_ROWWISE_ADAGRAD; weight_decay is its L2.",
+        "A row is what has one index in the first dimension. The state is one number a row: of a table of 64 columns "
+        "1.6 % of the parameters' memory, where AdaGrad needs 100 %. It is FBGEMM's EXACT_ROWWISE_ADAGRAD; "
+        "weight_decay is its L2.",
         races={"RowwiseAdagrad": Race("stride", 4)},
-        use=("Embedding tables so large that state of their size does not fit, with gradients by rows (optcore.Rows).",),
+        use=("Embedding tables so large that state of their size does not fit; gradients by rows (optcore.Rows).",),
         fails=("Rows whose columns have gradients of very different scales: all columns of a row share one rate.",
                "Arrays of one dimension, whose rows are single numbers: that is AdaGrad.")),
     Family(

@@ -12,8 +12,18 @@ import numpy as np
 
 from optcore.rules import elementwise
 from optcore.rules.row import Choice, Family, Race, Rule, State
-from optcore.rules.settings import (BETA1, BETA2, DECOUPLED, EPS, FRACTION, LR, NONNEGATIVE, Setting, negligible_after,
-                                    with_default)
+from optcore.rules.settings import (
+    BETA1,
+    BETA2,
+    DECOUPLED,
+    EPS,
+    FRACTION,
+    LR,
+    NONNEGATIVE,
+    Setting,
+    negligible_after,
+    with_default,
+)
 
 KINGMA = "D. P. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015"
 LOSHCHILOV = "I. Loshchilov and F. Hutter, Decoupled weight decay regularization, ICLR 2019"
@@ -110,8 +120,8 @@ RULES = (
     Rule("adam", Adam, MOMENTS, ADAM_SETTINGS, adam,
          "Adam with bias correction", (*UPDATED_MOMENTS, _ADAM_STEP), KINGMA, idle=idle, fades=FADES),
     Rule("adam_amsgrad", AdamAMSGrad, _AMSGRAD_STATE, ADAM_SETTINGS, adam,
-         "Adam whose second moment never shrinks (AMSGrad)", (*UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI, idle=idle_amsgrad,
-         fades=(*FADES, "")),
+         "Adam whose second moment never shrinks (AMSGrad)", (*UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI,
+         idle=idle_amsgrad, fades=(*FADES, "")),
     Rule("adamw", Adam, MOMENTS, ADAM_SETTINGS, adam,
          "Adam with decoupled weight decay", (DECAYED, *UPDATED_MOMENTS, _ADAM_STEP), LOSHCHILOV,
          decay=DECOUPLED, decoupled=True, idle=idle, fades=FADES),

@@ -1,4 +1,5 @@
-"""What the NumPy formulas are written with beside + - * / and the square root, and what one of them needs of a whole row.
+"""What the NumPy formulas are written with beside + - * / and the square root, and what one of them needs of a whole
+row.
 
 Owns the comparisons, which pick as the kernels do. Formulas look them up here at each call, so that a test can put
 numbers that carry error bounds in place of arrays. Imports nothing of the package.
@@ -22,7 +23,7 @@ def sign(x: Any) -> Any:
 
 def row_mean_square(g: Any) -> Any:
     """The mean of g^2 over each row, for what broadcasts along it: summed in float64 in the kernels' fixed shape
-    (kernels/sums.pxd: 16 lanes a block of 1024 elements, added in halves; then block after block), then rounded once."""
+    (kernels/sums.pxd: 16 lanes a block of 1024 elements, added in halves; then block after block), rounded once."""
     rows, width = len(g), g[:1].size
     blocks = -(-width // 1024)
     x = np.zeros((rows, blocks * 1024))

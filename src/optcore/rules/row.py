@@ -60,9 +60,9 @@ class Rule:
     source: str
     decay: Setting | None = DECAY                   # None: a rule that takes no gradient
     decoupled: bool = False                         # the decay shrinks p instead of joining g
-    # For rows="dense": settings -> how many steps with a gradient of zero are to be made one by one, since a first moment
-    # moves the parameters; -1, or no function: all. And the scalar that each further one multiplies each state array by;
-    # "1-" before it: one less it; "": none.
+    # For rows="dense": settings -> how many steps with a gradient of zero are to be made one by one, since a first
+    # moment moves the parameters; -1, or no function: all. And the scalar that each further one multiplies each state
+    # array by; "1-" before it: one less it; "": none.
     idle: Callable[..., int] | None = None
     fades: tuple[str, ...] = ()
     reads: str = "g"                                # the letter of the second array, which is only read
@@ -108,15 +108,15 @@ class Rule:
         return {s.key: s.begins for s in self.state if s.begins != "zeros"}
 
     def idling(self, step: int, values: tuple[Any, ...], scalars: tuple[float, ...]) -> int:
-        """`idle` at a step with these settings and scalars: with coupled decay, p itself is a gradient, and all steps count."""
+        """`idle` at a step with these settings and scalars: with coupled decay p itself is a gradient: all count."""
         if self.idle is None or scalars[1] != 0:
             return -1
         return self.idle(*(number(s, x, step) for s, x in zip(self.settings, values, strict=False)))
 
     @cached_property
     def fading(self) -> tuple[tuple[int, bool], ...]:
-        """For each state array what `fades` says: the number of the scalar among the rule's own, -1 for none, and whether it
-        is one less that."""
+        """For each state array what `fades` says: the number of the scalar among the rule's own, -1 for none, and
+        whether it is one less that."""
         return tuple((self.fields.index(x.removeprefix("1-")) if x else -1, x.startswith("1-")) for x in self.fades)
 
     @cached_property

@@ -112,8 +112,8 @@ def whole(name: str, value: Any, least: int = 1, most: int = MOST_STEPS) -> int:
 
 
 def negligible_after(ratio: float) -> int:
-    """How many steps a movement that shrinks by `ratio` at each takes until all that would follow is below 2^-25 of the first
-    one, half a unit of float32; -1 if it does not shrink."""
+    """How many steps a movement that shrinks by `ratio` at each takes until all that would follow is below 2^-25 of the
+    first one, half a unit of float32; -1 if it does not shrink."""
     if not 0.0 < ratio < 1.0:
         return 0 if ratio == 0.0 else -1
     return ceil(log(2.0 ** -25 * (1.0 - ratio)) / log(ratio))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from optcore.formats import FORMATS, decode, form_of, format_of, playing
+from optcore.formats import FORMATS, form_of, format_of, playing
 
 Array = npt.NDArray[Any]
 

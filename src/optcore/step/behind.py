@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from optcore.rules import Rule
 
 SCALARS, PRELUDE, STATES = 16, 3, 3     # MAX_SCALARS, PRELUDE and MAX_SLOTS in kernels/tensor.pxd
-WIDEST = 1024                   # elements of a row whose own number changes as it is brought up to date (kernels/rows.pxd)
+Array = npt.NDArray[Any]
+WIDEST = 1024                   # elements of a row whose own number changes as it is brought up (kernels/rows.pxd)
 
 
 class Behind:
@@ -22,18 +24,18 @@ class Behind:
         self.width, self.arithmetic = width, arithmetic
         self.last = np.full(rows, step, np.int64)       # of each row: the step that it was brought up to
         self.first = step + 1                           # the step of the first record
-        self.terms = 0                                  # of them, how many are made one by one after a row's last; -1: all
-        self.narrow = np.zeros((0, SCALARS), np.float32)
-        self.wide = np.zeros((0, SCALARS))
-        self.fading = np.zeros((0, STATES + 1))
+        self.terms = 0                                  # how many are made one by one after a row's last; -1: all
+        self.narrow: Array = np.zeros((0, SCALARS), np.float32)
+        self.wide: Array = np.zeros((0, SCALARS))
+        self.fading: Array = np.zeros((0, STATES + 1))
 
     def record(self, step: int, now: int, rule: Rule, values: tuple[Any, ...], scalars: tuple[float, ...],
                weight: float = 0.0) -> None:
         """What the tensor's next step is made with: settings and scalars of its rule, weight of the average. now: the
         optimizer's step, by which schedules go."""
         if self.width > WIDEST and scalars[1] != 0 and any(x.shape == "row" for x in rule.state):
-            raise ValueError(f"weight_decay: under rows=\"dense\" {rule.name} takes it for rows of {WIDEST} elements at most, "
-                             f"this table's have {self.width}")
+            raise ValueError(f"weight_decay: under rows=\"dense\" {rule.name} takes it for rows of {WIDEST} elements "
+                             f"at most, this table's have {self.width}")
         k = step - self.first
         if k == len(self.wide):
             self.trim(step)

@@ -35,12 +35,12 @@ def by_rows(name: str, x: Rows, of: str, p: Array, *, writable: bool = False, bl
     ids = _whole_numbers(f"{name}.ids", x.ids)
     values = _arrays.view(f"{name}.values", x.values, writable=writable, formats=_arrays.GRADIENT)
     if values.shape != (ids.size, *p.shape[1:]):
-        raise ValueError(f"{name}.values has shape {values.shape}: for {ids.size} rows of {of}, which has shape {p.shape}, "
-                         f"{(ids.size, *p.shape[1:])} is needed")
+        raise ValueError(f"{name}.values has shape {values.shape}: for {ids.size} rows of {of}, which has shape "
+                         f"{p.shape}, {(ids.size, *p.shape[1:])} is needed")
     _inside(f"{name}.ids", ids, of, p)
     if (width := p.size // max(len(p), 1)) % block:
-        raise ValueError(f"{name} is by rows of {width} elements, and the 8-bit state of {of} is in blocks of {block}: a "
-                         'row must be a multiple of that (state_dtype="bfloat16" has no blocks)')
+        raise ValueError(f"{name} is by rows of {width} elements, and the 8-bit state of {of} is in blocks of {block}: "
+                         'a row must be a multiple of that (state_dtype="bfloat16" has no blocks)')
     return Rows(ids, values)
 
 
@@ -103,15 +103,15 @@ def zeroed(names: Iterable[str], grads: Iterable[Any]) -> None:
 
 
 def checked(rule: Rule, arrays: Sequence[Any], offset: int) -> tuple[Any, ...]:
-    """Usable views of (p, g, state..., and perhaps EXTRAS) of a rule's function, or the error that names the first array
-    that cannot be used."""
+    """Usable views of (p, g, state..., and perhaps EXTRAS) of a rule's function, or the error that names the first
+    array that cannot be used."""
     names = rule.arrays
     formats = [_arrays.PARAMETER, _arrays.GRADIENT, *[_arrays.STATE] * len(rule.state), *_arrays.EXTRAS.values()]
     found: dict[str, Any] = {}
     for k, (name, x) in enumerate(zip([*names, *_arrays.EXTRAS], arrays, strict=False)):
         if x is None and k >= len(names):
             continue
-        order = found[names[0]] if k else "dense"
+        order: Any = found[names[0]] if k else "dense"
         found[name] = x if k == 1 and isinstance(x, Rows) else _arrays.view(
             name, x, writable=k != 1, formats=formats[k], order=order)
     p = found[names[0]]
@@ -153,8 +153,8 @@ def shape_of(p: Array, kind: str) -> tuple[int, ...]:
 def in_c_order(name: str, p: Array) -> None:
     """Refuse a parameter that has no rows lying one after another: its rule keeps a number of each."""
     if p.ndim == 0 or not p.flags.c_contiguous:
-        raise ValueError(f"{name} has shape {p.shape} and strides {p.strides}: one number is kept of each of its rows, which "
-                         "must lie in C order")
+        raise ValueError(f"{name} has shape {p.shape} and strides {p.strides}: one number is kept of each of its rows, "
+                         "which must lie in C order")
 
 
 def name_nonfinite(names: Sequence[str], grads: Sequence[Any], params: Sequence[Array]) -> None:

@@ -76,9 +76,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("offset", 0, "int", (FUNCTION,),
            "the number of p's first element where p is a shard of a larger array; with 8-bit state a multiple of 256."),
     Option("rows", "lazy", "str", (CLASS,),
-           'what a gradient by rows (optcore.Rows) means for the rows that it does not name. "lazy": they are left alone, with '
-           'their state and averages; the count of steps is the whole array\'s. "dense": they are as if their gradient were '
-           "zero; what a row missed is made up for when it is named next, or by `catch_up`.",
+           'what a gradient by rows (optcore.Rows) means for the rows that it does not name. "lazy": they are left '
+           "alone, with their state and averages; the count of steps is the whole array's. \"dense\": they are as if "
+           "their gradient were zero; what a row missed is made up for when it is named next, or by `catch_up`.",
            choices=("lazy", "dense")),
     Option("nonfinite", "propagate", "str", (CLASS, TORCH),
            'what a step does when a gradient has an infinity or NaN: "propagate" it, "skip" the step (nothing changes, '

@@ -44,8 +44,8 @@ class Tensors:
         raise NotImplementedError
 
     def ready(self, calls: list[Call], meant: Meant, grads: list[Any], threads: int, seed: int) -> None:
-        """Called with what the shares' steps are made with, before the first change; may be called again if a gradient turns
-        out not to be usable."""
+        """Called with what the shares' steps are made with, before the first change; may be called again if a gradient
+        turns out not to be usable."""
 
     def begin(self, grads: list[Any]) -> None:
         """Where it is `careful`: called when nothing will be refused any more, before the first change."""

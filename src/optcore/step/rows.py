@@ -66,8 +66,8 @@ def summed(g: Rows, arithmetic: str) -> tuple[Array, Array]:
 
 
 def by_row(a: Array, p: Array) -> list[Array]:
-    """Views of the parts of an array that belongs to p, whose first dimension counts p's rows: codes in blocks and their
-    units are two."""
+    """Views of the parts of an array that belongs to p, whose first dimension counts p's rows: codes in blocks and
+    their units are two."""
     if FORMATS[form_of(a)].block == 1:
         return [a]
     return [a[:p.size].reshape(len(p), -1), a[p.size:].reshape(len(p), -1)]

@@ -13,7 +13,7 @@ _Number: TypeAlias = float | Callable[[int], float]       # a setting as it is, 
 
 __all__ = [
     "LBFGS", "FusedOptimizer", "step_in_backward", "SGD", "NesterovClassical", "Adagrad", "RMSprop", "Adam", "Lion",
-    "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "SignSGD",
+    "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "RowwiseAdagrad", "SignSGD",
 ]
 
 class SGD(FusedOptimizer, torch.optim.SGD):
@@ -157,6 +157,16 @@ class AdEMAMix(TabledOptimizer):
         max_norm: float | None = None, clip_value: float | None = None, rounding: str = 'stochastic',
         average: _Number | None = None, zero_grads: bool = False, undoable: bool = False,
         num_threads: int | None = None,
+    ) -> None: ...
+
+class RowwiseAdagrad(TabledOptimizer):
+    def __init__(
+        self, params: Any, lr: Any = 0.01, weight_decay: Any = 0.0, initial_accumulator_value: Any = 0.0,
+        eps: Any = 1e-10, maximize: Any = False, *, foreach: Any = None, capturable: Any = False,
+        differentiable: Any = False, fused: Any = None, state_dtype: str | Mapping[str, str] = 'float32',
+        seed: int | None = None, nonfinite: str = 'propagate', max_norm: float | None = None,
+        clip_value: float | None = None, rounding: str = 'stochastic', average: _Number | None = None,
+        zero_grads: bool = False, undoable: bool = False, num_threads: int | None = None,
     ) -> None: ...
 
 class SignSGD(TabledOptimizer):

@@ -59,6 +59,7 @@ class Layout(Tensors):
                  waiting: bool = True) -> None:
         self.made = made
         self.names, self.kept, self.whole = names, kept, begin is None
+        self.shapes = family.shapes
         self.params: list[Any] = [p for group in groups for p in group["params"]]
         self.sizes = [(len(group["params"]), len(group)) for group in groups]
         self.members: list[int] = []                    # numbers of the parameters that take part
@@ -122,7 +123,7 @@ class Layout(Tensors):
         found: dict[str, Tensor] = {}
         for key, form in forms.items():
             if entry.get(key) is None:
-                new = _tensors.state_of(p, first.get(key, 0.0), form)
+                new = _tensors.state_of(p, first.get(key, 0.0), form, self.shapes.get(key, "parameter"))
                 if key in ("master", "average"):        # the parameter as exactly as it is known
                     new.copy_(p if key == "master" else entry.get("master", p))
                 self.made.append((entry, key))
@@ -132,7 +133,13 @@ class Layout(Tensors):
                 found[key] = _tensors.check_codes(key, part, mine, form)
                 continue
             dtype = getattr(torch, form)
-            _tensors.check_state(key, part, _tensors.local(p))
+            kind = self.shapes.get(key, "parameter")
+            _tensors.check_state(key, part, _tensors.local(p), kind)
+            if kind == "row":
+                if part.dtype != dtype or not part.is_contiguous():
+                    entry[key] = part = part.to(dtype).contiguous()
+                found[key] = part
+                continue
             if p.is_complex():
                 if part.dtype != p.dtype:
                     entry[key] = part = part.to(p.dtype)

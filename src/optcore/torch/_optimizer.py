@@ -101,8 +101,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             for p in group["params"]:
                 for key in self.state.get(p, {}).keys() & self._formats.wanted.keys():
                     value = float(group.get(self.family.fill.get(key, ""), 0.0))
-                    self.state[p][key] = _tensors.state_of(
-                        p, value, self._formats.of(key, p.numel(), _tensors.kept_as(p)))
+                    self.state[p][key] = _tensors.state_of(p, value, self._formats.of(
+                        key, p.numel(), _tensors.kept_as(p)), self.family.shapes[key])
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
 
@@ -131,6 +131,8 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                 _tensors.check_parameter(label, p, self.rival, self.rounding)
                 kept = _tensors.kept_as(p)
                 self._formats.check(label, kept)
+                if "row" in self.family.shapes.values():
+                    _tensors.check_rows(label, p)
                 if p.is_complex() and any(form != "float32" for form in self._formats.wanted.values()):
                     raise TypeError(f"state_dtype={self.state_dtype!r}: {label} is complex, for which it is not")
                 forms = [self._formats.of(key, p.numel(), kept) for key in self._formats.wanted]

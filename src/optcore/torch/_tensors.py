@@ -129,8 +129,12 @@ def clear(grads: list[Any]) -> None:
             g.zero_()
 
 
-def state_of(p: Any, value: float, form: str) -> Tensor:
-    """A state array for p, filled with value: distributed as p is, but blocks of codes are not for shards."""
+def state_of(p: Any, value: float, form: str, kind: str = "parameter") -> Tensor:
+    """A state array for p, filled with value: distributed as p is, but blocks of codes are not for shards. kind: its
+    shape, see State in rules/row.py."""
+    if kind == "row":
+        mine = torch.full(local(p).shape[:1], value, dtype=getattr(torch, form), device="cpu")
+        return mine if not sharded(p) else rows_of_shards(p, mine)
     if FORMATS[form].block > 1:     # only the shape is asked of the array that stands for p
         stand_in = np.broadcast_to(np.float32(0), local(p).shape)
         return torch.from_numpy(_arrays.allocate(stand_in, value, form))
@@ -138,6 +142,21 @@ def state_of(p: Any, value: float, form: str) -> Tensor:
     return torch.full_like(p, complex(value, value) if p.is_complex() else value,
                            dtype=COMPLEX[dtype] if p.is_complex() else dtype, requires_grad=False,
                            memory_format=torch.preserve_format)
+
+
+def rows_of_shards(p: Any, mine: Tensor) -> Tensor:
+    """One number for each row of a distributed p, whose part here is `mine`, distributed as its rows are."""
+    from torch.distributed.tensor import DTensor
+    return DTensor.from_local(mine, p.device_mesh, p.placements, run_check=False, shape=p.shape[:1], stride=(1,))
+
+
+def check_rows(label: str, p: Any) -> None:
+    """Refuse a parameter of which no number can be kept for each row."""
+    if p.dim() == 0 or not p.is_contiguous():
+        raise ValueError(f"{label} has shape {tuple(p.shape)} and strides {p.stride()}: one number is kept of each of "
+                         "its rows, which must be contiguous")
+    if sharded(p) and not all(x.is_replicate() or x.is_shard(0) for x in p.placements):
+        raise ValueError(f"{label} is cut within its rows ({p.placements}), and one number is kept of each of them")
 
 
 def from_0_1(t: Tensor, p: Tensor, code: int) -> Tensor:
@@ -157,13 +176,15 @@ def check_codes(key: str, codes: Tensor, p: Tensor, form: str) -> Tensor:
     return codes
 
 
-def check_state(key: str, t: Any, p: Tensor) -> None:
+def check_state(key: str, t: Any, p: Tensor, kind: str = "parameter") -> None:
     """Refuse what cannot be, or become, p's state."""
+    shape = p.shape[:1] if kind == "row" else p.shape
     if not isinstance(t, Tensor) or t.layout != torch.strided or t.device.type != "cpu":
         kind = f"a {t.layout} tensor on {t.device}" if isinstance(t, Tensor) else f"a {type(t).__name__}"
         raise TypeError(f"state {key!r} is {kind}; a strided tensor on the CPU is needed")
-    if t.shape != p.shape:
-        raise ValueError(f"state {key!r} has shape {tuple(t.shape)}, its parameter has {tuple(p.shape)}")
+    if t.shape != shape:
+        raise ValueError(f"state {key!r} has shape {tuple(t.shape)}, its parameter has {tuple(p.shape)}"
+                         + (f": {tuple(shape)} is needed" if kind == "row" else ""))
 
 
 def check_parameter(label: str, p: Any, rival: str, rounding: str) -> None:
