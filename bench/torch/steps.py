@@ -20,7 +20,7 @@ from bench.harness.shapes import LISTS
 from bench.harness.timing import Effort, Turn, interleaved
 from optcore.rules import FAMILIES
 
-CLASSES = [name for name in FAMILIES if hasattr(torch.optim, name)]
+CLASSES = [name for name, family in FAMILIES.items() if hasattr(torch.optim, name) and not family.only_rows]
 FUSED = [name for name in CLASSES if "fused" in signature(getattr(torch.optim, name)).parameters]
 WORK = [*(("AdamW", name) for name in LISTS), *((cls, "ResNet-50") for cls in CLASSES if cls != "AdamW")]
 

@@ -8,7 +8,7 @@ __all__ = [
     "sgd", "momentum", "nesterov", "nesterov_classical", "lookahead", "accumulate", "adagrad", "rmsprop",
     "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum", "adam", "adam_amsgrad", "adamw",
     "adamw_amsgrad", "lion", "adadelta", "adamax", "nadam", "nadamw", "radam", "radamw", "rprop", "asgd", "ademamix",
-    "rowwise_adagrad", "signsgd", "signum",
+    "rowwise_adagrad", "sparse_adam", "signsgd", "signum", "ftrl",
 ]
 
 def sgd(
@@ -199,6 +199,13 @@ def rowwise_adagrad(
     copy: Any | None = None, average: Any | None = None, average_weight: float = 0.0,
 ) -> None: ...
 
+def sparse_adam(
+    p: Any, g: Any, m: Any, v: Any, *, step: int, lr: _Number = 0.001, beta1: _Number = 0.9, beta2: _Number = 0.999,
+    eps: _Number = 1e-08, weight_decay: _Number = 0.0, maximize: bool = False, num_threads: int | None = None,
+    seed: int = 0, offset: int = 0, rounding: str = 'stochastic', clip_value: float | None = None,
+    compensation: Any | None = None, copy: Any | None = None, average: Any | None = None, average_weight: float = 0.0,
+) -> None: ...
+
 def signsgd(
     p: Any, g: Any, *, step: int, lr: _Number = 0.001, weight_decay: _Number = 0.0, maximize: bool = False,
     num_threads: int | None = None, seed: int = 0, offset: int = 0, rounding: str = 'stochastic',
@@ -211,4 +218,11 @@ def signum(
     maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
     rounding: str = 'stochastic', clip_value: float | None = None, compensation: Any | None = None,
     copy: Any | None = None, average: Any | None = None, average_weight: float = 0.0,
+) -> None: ...
+
+def ftrl(
+    p: Any, g: Any, z: Any, n: Any, *, step: int, lr: _Number = 0.001, beta: _Number = 0.0, l1: _Number = 0.0,
+    l2: _Number = 0.0, weight_decay: _Number = 0.0, maximize: bool = False, num_threads: int | None = None,
+    seed: int = 0, offset: int = 0, rounding: str = 'stochastic', clip_value: float | None = None,
+    compensation: Any | None = None, copy: Any | None = None, average: Any | None = None, average_weight: float = 0.0,
 ) -> None: ...

@@ -10,7 +10,7 @@ __all__ = [
     "sgd", "momentum", "nesterov", "nesterov_classical", "lookahead", "accumulate", "adagrad", "rmsprop",
     "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum", "adam", "adam_amsgrad", "adamw",
     "adamw_amsgrad", "lion", "adadelta", "adamax", "nadam", "nadamw", "radam", "radamw", "rprop", "asgd", "ademamix",
-    "rowwise_adagrad", "signsgd", "signum",
+    "rowwise_adagrad", "sparse_adam", "signsgd", "signum", "ftrl",
 ]
 
 def sgd(
@@ -224,6 +224,14 @@ def rowwise_adagrad(
     average_weight: float = 0.0,
 ) -> None: ...
 
+def sparse_adam(
+    p: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any], *, step: int, lr: _Number = 0.001,
+    beta1: _Number = 0.9, beta2: _Number = 0.999, eps: _Number = 1e-08, weight_decay: _Number = 0.0,
+    maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
+    rounding: str = 'stochastic', clip_value: float | None = None, compensation: NDArray[Any] | None = None,
+    copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None, average_weight: float = 0.0,
+) -> None: ...
+
 def signsgd(
     p: NDArray[Any], g: NDArray[Any], *, step: int, lr: _Number = 0.001, weight_decay: _Number = 0.0,
     maximize: bool = False, num_threads: int | None = None, seed: int = 0, offset: int = 0,
@@ -237,4 +245,12 @@ def signum(
     offset: int = 0, rounding: str = 'stochastic', clip_value: float | None = None,
     compensation: NDArray[Any] | None = None, copy: NDArray[Any] | None = None, average: NDArray[Any] | None = None,
     average_weight: float = 0.0,
+) -> None: ...
+
+def ftrl(
+    p: NDArray[Any], g: NDArray[Any], z: NDArray[Any], n: NDArray[Any], *, step: int, lr: _Number = 0.001,
+    beta: _Number = 0.0, l1: _Number = 0.0, l2: _Number = 0.0, weight_decay: _Number = 0.0, maximize: bool = False,
+    num_threads: int | None = None, seed: int = 0, offset: int = 0, rounding: str = 'stochastic',
+    clip_value: float | None = None, compensation: NDArray[Any] | None = None, copy: NDArray[Any] | None = None,
+    average: NDArray[Any] | None = None, average_weight: float = 0.0,
 ) -> None: ...

@@ -25,8 +25,8 @@ def random_arrays(rule, n, rng, kind="normal"):
         for a in arrays:
             where = rng.random(n) < 0.3
             a[where] = rng.choice(special, int(where.sum()))
-    for k, key in enumerate(rule.keys, start=2):
-        if "sq" in key or key in ("sum", "acc_delta", "exp_inf", "step_size"):
+    for k, state in enumerate(rule.state, start=2):
+        if state.nonnegative:
             arrays[k] = np.abs(arrays[k])
     return arrays
 

@@ -55,7 +55,7 @@ class DenseLoop:
         terms = self.rule.idling(now, tuple(self.values.values()), self.scalars(now))
         count = len(missed) if terms < 0 else terms
         if terms >= 0 and not any(a[row].any() for a in self.state):
-            count = 0
+            count = min(terms, 1)
         for t in missed[:count]:
             self.apply(row, np.zeros_like(self.p[:1]), t)
         products = np.ones(len(self.state) + 1)

@@ -12,9 +12,10 @@ import torch
 import optcore as oc
 import optcore.torch as ot
 from optcore.rules import FAMILIES
+from tests.support.draws import ELEMENTWISE_CLASSES
 from tests.support.torch_tensors import same_bits
 
-NAMES = sorted(FAMILIES)
+NAMES = ELEMENTWISE_CLASSES
 SIZES = (1, 7, 17, 65, 1025, 5000)
 # The parameters' dtype and the rounding: what is kept beside them.
 WAYS = [(torch.bfloat16, "kahan", "compensation"), (torch.bfloat16, "master", "master"),

@@ -16,6 +16,7 @@ import optcore as oc
 import optcore.torch as ot
 from optcore.rules import FAMILIES
 from tests.support.bounded import U32, bounded_trajectory
+from tests.support.draws import ELEMENTWISE_CLASSES
 from tests.support.torch_cases import GRID, settings_of
 
 STEPS = 22
@@ -23,7 +24,7 @@ SIZES = (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025)
 
 
 def test_the_grid_has_every_class_of_torch_that_the_table_has():
-    assert {name for name, _ in GRID} == {name for name in FAMILIES if hasattr(torch.optim, name)}
+    assert {name for name, _ in GRID} == {name for name in ELEMENTWISE_CLASSES if hasattr(torch.optim, name)}
     assert len(GRID) == 70
 
 

@@ -24,7 +24,7 @@ import optcore.torch as ot
 from optcore.rules import FAMILIES
 from tests.support.torch_cases import OptimizerErrorEnum, optim_db
 
-INFOS = [info for info in optim_db if info.optim_cls.__name__ in FAMILIES]
+INFOS = [info for info in optim_db if info.optim_cls.__name__ in FAMILIES and not info.only_supports_sparse_grads]
 
 
 def cases(inputs):

@@ -8,7 +8,7 @@
 #      first moment would still move the parameters by is below their rounding; which number that is, and that the rest are
 #      products, the rule's row says. Of the rest, state and parameters are multiplied by the product of their factors, formed
 #      in double and rounded once.
-#   b) A row whose state is all zero stays so, where the rule's row says anything: only decay reaches it.
+#   b) A row whose state is all zero stays so, where the rule's row says anything: after one step only decay reaches it.
 #   c) A moving average of the parameters follows them at each of these steps; all are then made one by one.
 
 from libc.math cimport INFINITY
@@ -54,7 +54,7 @@ cdef inline void catch_up(number* none, const Tensor* t, Tensor* c, Py_ssize_t r
     if k >= stop:
         return
     if b.terms >= 0 and t.average == NULL:
-        end = k if at_rest(<const number*> none, c, m) else min(stop, k + b.terms)
+        end = min(stop, k + (min(b.terms, <Py_ssize_t> 1) if at_rest(<const number*> none, c, m) else b.terms))
     while k < end:
         memset(none, 0, m * sizeof(number))
         step_without_gradient(none, t, c, row, k, m)

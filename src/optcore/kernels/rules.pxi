@@ -54,6 +54,12 @@ ctypedef struct RowwiseAdagrad:
     real lr
     real eps
 
+ctypedef struct FTRL:
+    real inv_lr
+    real beta
+    real l1
+    real l2
+
 ctypedef struct RMSprop:
     real alpha
     real alpha_c
@@ -171,6 +177,7 @@ ctypedef fused rule_t:
     Accumulate
     Adagrad
     RowwiseAdagrad
+    FTRL
     RMSprop
     RMSpropMomentum
     RMSpropCentered
@@ -215,6 +222,7 @@ cdef inline Traits traits(const rule_t* r) noexcept nogil:
     elif rule_t is Accumulate:                    return Traits(0, 0x000, 0x000)
     elif rule_t is Adagrad:                       return Traits(1, 0x001, 0x000)
     elif rule_t is RowwiseAdagrad:                return Traits(1, 0x008, 0x000)
+    elif rule_t is FTRL:                          return Traits(2, 0x010, 0x000)
     elif rule_t is RMSprop:                       return Traits(1, 0x001, 0x001)
     elif rule_t is RMSpropMomentum:               return Traits(2, 0x001, 0x001)
     elif rule_t is RMSpropCentered:               return Traits(2, 0x001, 0x001)
@@ -275,6 +283,15 @@ cdef inline void update(const rule_t* r, real* p, real g, real* a, real* b, real
 
     elif rule_t is RowwiseAdagrad:          # the row's mean square has joined a before
         p[0] = p[0] - r.lr * g / (square_root(a[0]) + r.eps)
+
+    elif rule_t is FTRL:
+        d = b[0] + g * g
+        e = square_root(d)
+        a[0] = a[0] + g - (e - square_root(b[0])) * r.inv_lr * p[0]
+        b[0] = d
+        d = (a[0] - r.l1 if a[0] > 0 else a[0] + r.l1) / ((r.beta + e) * r.inv_lr + r.l2)
+        e = a[0] - a[0]                     # 0, but of a NaN
+        p[0] = e - d if absolute(a[0]) > r.l1 else e
 
     elif (rule_t is RMSprop or rule_t is RMSpropMomentum
           or rule_t is RMSpropCentered or rule_t is RMSpropCenteredMomentum):
@@ -373,6 +390,7 @@ cdef inline int enlist_rules(Registry* to, dict known) except -1:
     enlist(to, known, <const Accumulate*> NULL, "Accumulate")
     enlist(to, known, <const Adagrad*> NULL, "Adagrad")
     enlist(to, known, <const RowwiseAdagrad*> NULL, "RowwiseAdagrad")
+    enlist(to, known, <const FTRL*> NULL, "FTRL")
     enlist(to, known, <const RMSprop*> NULL, "RMSprop")
     enlist(to, known, <const RMSpropMomentum*> NULL, "RMSpropMomentum")
     enlist(to, known, <const RMSpropCentered*> NULL, "RMSpropCentered")

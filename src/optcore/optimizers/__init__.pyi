@@ -10,7 +10,7 @@ _Number: TypeAlias = float | Callable[[int], float]       # a setting as it is, 
 
 __all__ = [
     "Optimizer", "SGD", "NesterovClassical", "Adagrad", "RMSprop", "Adam", "Lion", "AdamW", "Adadelta", "Adamax",
-    "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "RowwiseAdagrad", "SignSGD",
+    "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "RowwiseAdagrad", "SparseAdam", "SignSGD", "FTRL",
 ]
 
 class Optimizer:
@@ -156,9 +156,24 @@ class RowwiseAdagrad(Optimizer):
         average: _Number | None = None,
     ) -> None: ...
 
+class SparseAdam(Optimizer):
+    def __init__(
+        self, params: Any, lr: _Number = 0.001, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+    ) -> None: ...
+
 class SignSGD(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, momentum: _Number = 0.0, weight_decay: _Number = 0.0,
         maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+    ) -> None: ...
+
+class FTRL(Optimizer):
+    def __init__(
+        self, params: Any, lr: _Number = 0.001, beta: _Number = 0.0, l1: _Number = 0.0, l2: _Number = 0.0,
+        initial_accumulator_value: float = 0.1, weight_decay: _Number = 0.0, maximize: bool = False, *,
+        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optcore.rules import adagrad, adam, averaging, descent, nadam, rmsprop, sign
+from optcore.rules import adagrad, adam, averaging, descent, nadam, proximal, rmsprop, sign
 from optcore.rules.row import Family, Rule, in_order
 
 __all__ = ["FAMILIES", "FORMULAS", "RULES", "SENSITIVE_STATE", "Family", "Rule"]
 
-_FILES = (descent, adagrad, rmsprop, adam, nadam, sign, averaging)
+_FILES = (descent, adagrad, rmsprop, adam, nadam, sign, averaging, proximal)
 
 # The order of what was there before each family had a file; what is not named comes after it. Nothing is added here.
 RULES: dict[str, Rule] = in_order((rule for file in _FILES for rule in file.RULES), (

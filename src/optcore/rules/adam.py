@@ -69,6 +69,11 @@ def adam(step: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple[
             lr / (1.0 - beta1 ** step), 1.0 / sqrt(1.0 - beta2 ** step), eps)
 
 
+def sparse_adam(step: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple[float, ...]:
+    *others, root, eps = adam(step, lr, beta1, beta2, eps)
+    return (*others, root, eps * root)
+
+
 def adamax(step: int, lr: float, beta1: float, beta2: float, eps: float) -> tuple[float, ...]:
     return 1.0 - beta1, beta2, eps, lr / (1.0 - beta1 ** step)
 
@@ -119,6 +124,10 @@ _AMSGRAD_STEP = ("vmax <- max(vmax, v)", "p <- p - lr / (1 - beta1^t) m / (sqrt(
 RULES = (
     Rule("adam", Adam, MOMENTS, ADAM_SETTINGS, adam,
          "Adam with bias correction", (*UPDATED_MOMENTS, _ADAM_STEP), KINGMA, idle=idle, fades=FADES),
+    Rule("sparse_adam", Adam, MOMENTS, ADAM_SETTINGS, sparse_adam,
+         "Adam as torch.optim.SparseAdam has it: eps is not part of the bias correction",
+         (*UPDATED_MOMENTS, "p <- p - lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps)"), KINGMA, idle=idle,
+         fades=FADES),
     Rule("adam_amsgrad", AdamAMSGrad, _AMSGRAD_STATE, ADAM_SETTINGS, adam,
          "Adam whose second moment never shrinks (AMSGrad)", (*UPDATED_MOMENTS, *_AMSGRAD_STEP), REDDI,
          idle=idle_amsgrad, fades=(*FADES, "")),
@@ -147,7 +156,7 @@ RULES = (
           "p <- p - lr (m1 / (1 - beta1^t) + alpha_t m2) / (sqrt(v) / sqrt(1 - beta2^t) + eps)"), PAGLIARDINI,
          decay=DECOUPLED, decoupled=True),
 )
-_ADAM, _ADAM_AMSGRAD, _ADAMW, _ADAMW_AMSGRAD, _ADAMAX, _ADEMAMIX = RULES
+_ADAM, _SPARSE_ADAM, _ADAM_AMSGRAD, _ADAMW, _ADAMW_AMSGRAD, _ADAMAX, _ADEMAMIX = RULES
 
 _ADAM_CLASS = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False,
                "maximize": False}
@@ -158,7 +167,6 @@ FAMILIES = (
         "Adam with bias correction",
         spread=BETAS,
         becomes={"decoupled_weight_decay": "AdamW"},        # torch's AdamW is its Adam with this flag
-        sparse="torch.optim.SparseAdam",
         races={"Adam": Race("stride", 1)},
         use=("The first thing to try on a new network: while gradients are steady or noisy a step is about lr or less "
              "in each coordinate, so lr is found quickly.",
@@ -172,11 +180,20 @@ FAMILIES = (
                "Where rare large gradients are what matters: there are convex problems on which it goes the wrong way "
                "(Reddi et al.); amsgrad=True does not.")),
     Family(
+        "SparseAdam", {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "maximize": False}, (Choice(_SPARSE_ADAM),),
+        "Adam for gradients by rows, as torch.optim has it",
+        "Rows that a gradient does not name are left alone. It differs from Adam with such gradients by eps alone, "
+        "which is not part of the bias correction; optcore.torch's, as torch's, takes no dense gradients.",
+        spread=BETAS, fixed={"weight_decay": 0.0}, only_rows=True,
+        races={"SparseAdam": Race("stride", 1)},
+        use=("A run that began with torch.optim.SparseAdam shall go on with the same numbers.",),
+        fails=("Where Adam fails; and rows that come seldom have moments of long ago (Adam's with rows=\"dense\" have "
+               "not).",)),
+    Family(
         "AdamW", {**_ADAM_CLASS, "weight_decay": 1e-2},
         (Choice(_ADAMW), Choice(_ADAMW_AMSGRAD, {"amsgrad": True})),
         "Adam with decoupled weight decay",
         spread=BETAS,
-        sparse="torch.optim.SparseAdam",
         races={"AdamW": Race("stride", 1)},
         use=("Transformers, and any network trained with weight decay.",
              "A setting found with one lr shall hold with a schedule: the decay is lr * weight_decay a step, so it "
@@ -190,7 +207,6 @@ FAMILIES = (
         "Adamax", {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False},
         (Choice(_ADAMAX),), "Adamax: Adam by the largest recent gradient instead of the mean square",
         spread=BETAS,
-        sparse="torch.optim.SparseAdam",
         races={"Adamax": Race("stride", 1)},
         use=("Gradients with rare outliers that must not blow the step up: u is the largest recent gradient, so no "
              "step is longer than about lr.",),

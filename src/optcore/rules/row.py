@@ -199,7 +199,7 @@ class Family:
     follows: Callable[[Group, int, Mapping[str, float]], dict[str, float]] | None = None
     counted: bool = True    # whether torch keeps "step" in the state
     becomes: Mapping[str, str] = field(default_factory=dict)    # a flag of torch's groups -> the class it makes of this
-    sparse: str = ""        # the class of torch.optim that takes sparse gradients instead
+    only_rows: bool = False     # in optcore.torch, as torch's class, takes sparse gradients only
     races: Mapping[str, Race] = field(default_factory=dict)     # by the name in optcore.race
     use: tuple[str, ...] = ()       # when to use it
     fails: tuple[str, ...] = ()     # where it fails

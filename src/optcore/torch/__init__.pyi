@@ -13,7 +13,8 @@ _Number: TypeAlias = float | Callable[[int], float]       # a setting as it is, 
 
 __all__ = [
     "LBFGS", "FusedOptimizer", "step_in_backward", "SGD", "NesterovClassical", "Adagrad", "RMSprop", "Adam", "Lion",
-    "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "RowwiseAdagrad", "SignSGD",
+    "AdamW", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD", "AdEMAMix", "RowwiseAdagrad", "SparseAdam",
+    "SignSGD", "FTRL",
 ]
 
 class SGD(FusedOptimizer, torch.optim.SGD):
@@ -169,10 +170,30 @@ class RowwiseAdagrad(TabledOptimizer):
         zero_grads: bool = False, undoable: bool = False, num_threads: int | None = None,
     ) -> None: ...
 
+class SparseAdam(FusedOptimizer, torch.optim.SparseAdam):
+    def __init__(
+        self, params: Any, lr: Any = 0.001, betas: Any = (0.9, 0.999), eps: Any = 1e-08, maximize: Any = False, *,
+        state_dtype: str | Mapping[str, str] = 'float32', seed: int | None = None, nonfinite: str = 'propagate',
+        max_norm: float | None = None, clip_value: float | None = None, rounding: str = 'stochastic',
+        average: _Number | None = None, zero_grads: bool = False, undoable: bool = False,
+        num_threads: int | None = None,
+    ) -> None: ...
+
 class SignSGD(TabledOptimizer):
     def __init__(
         self, params: Any, lr: Any = 0.001, momentum: Any = 0.0, weight_decay: Any = 0.0, maximize: Any = False, *,
         foreach: Any = None, capturable: Any = False, differentiable: Any = False, fused: Any = None,
+        state_dtype: str | Mapping[str, str] = 'float32', seed: int | None = None, nonfinite: str = 'propagate',
+        max_norm: float | None = None, clip_value: float | None = None, rounding: str = 'stochastic',
+        average: _Number | None = None, zero_grads: bool = False, undoable: bool = False,
+        num_threads: int | None = None,
+    ) -> None: ...
+
+class FTRL(TabledOptimizer):
+    def __init__(
+        self, params: Any, lr: Any = 0.001, beta: Any = 0.0, l1: Any = 0.0, l2: Any = 0.0,
+        initial_accumulator_value: Any = 0.1, weight_decay: Any = 0.0, maximize: Any = False, *, foreach: Any = None,
+        capturable: Any = False, differentiable: Any = False, fused: Any = None,
         state_dtype: str | Mapping[str, str] = 'float32', seed: int | None = None, nonfinite: str = 'propagate',
         max_norm: float | None = None, clip_value: float | None = None, rounding: str = 'stochastic',
         average: _Number | None = None, zero_grads: bool = False, undoable: bool = False,

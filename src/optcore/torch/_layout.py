@@ -18,13 +18,13 @@ from optcore.rules import RULES, Family, Rule
 from optcore.step.policy import Tensors
 from optcore.step.share import Gathered
 from optcore.step.state import BESIDE, StateFormats, beside
-from optcore.torch import _tensors
+from optcore.torch import _rows, _tensors
 from optcore.torch._carried import Carried, count_of
 from optcore.torch._detours import Detours
 from optcore.torch._following import Following
 from optcore.torch._written import FOLLOWING
 
-Copies = list[tuple[Tensor, Tensor]]        # tensors, and what they held
+Copies = list[tuple[Tensor, Tensor | None, Tensor]]     # tensors, which of their rows (None: all), and what they held
 Row = tuple[Tensor | None, ...]
 Group = Mapping[str, Any]
 
@@ -247,10 +247,11 @@ class Layout(Tensors):
         if stepped < len(grads):
             written = [p for p, g in zip(written, grads, strict=True) if g is not None]
         if cleared:
-            written = [*written, *(g for g in grads if g is not None)]
+            written = [*written, *(_rows.values_of(g) for g in grads if g is not None)]
         torch.autograd.graph.increment_version(written)
         self.carried.count(None if stepped == len(grads) else [g is not None for g in grads])
 
     def copy(self, last: Copies | None, grads: list[Any]) -> Copies:
-        written = [t for row in self.rows for t in row if t is not None] + [p for p, _ in self.detours.pairs]
-        return [(t, t.detach().clone()) for t in [*written, *self.carried.tensors()]]
+        written = [x for row, g in zip(self.rows, grads, strict=True) for x in _rows.touched(row, g)]
+        return _rows.copied([*written, *((t, None) for t in (*(p for p, _ in self.detours.pairs),
+                                                             *self.carried.tensors()))])

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from itertools import count
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -28,7 +28,7 @@ from optcore.step.options import STEP, TORCH, Ask, check, defaults, options
 from optcore.step.policy import Policy
 from optcore.step.share import Meant
 from optcore.step.state import StateFormats
-from optcore.torch import _tensors
+from optcore.torch import _rows, _tensors
 from optcore.torch._layout import Copies, Kept, Layout
 from optcore.torch._written import Written
 
@@ -291,12 +291,29 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         flat = []
         for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
             if g is not None:
-                _tensors.check_gradient(self._name_of, g, p, self.family, self.rival)
+                self._check_gradient(g, p)
+                if g.layout != torch.strided:
+                    flat.append(_rows.of(partial(self._gradient_of, p), g, p, layout.rows[k]))
+                    continue
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
                 g = _tensors.placed_as(_tensors.real(_tensors.local(g)), layout.parts[k])
             flat.append(g)
         return flat
+
+    def _gradient_of(self, p: Any) -> str:
+        return f"the gradient of {self._name_of(p)}"
+
+    def _check_gradient(self, g: Any, p: Any) -> None:
+        """Refuse a gradient that the kernels cannot read."""
+        taken = _tensors.REAL if p.is_complex() else _tensors.GRADIENT
+        label = partial(self._gradient_of, p)
+        if g.layout != torch.strided:
+            _rows.check(label, g, p, self.family.name, taken)
+        elif self.family.only_rows:
+            raise RuntimeError(f"{label()} is dense: {self.family.name} takes sparse ones; use Adam")
+        else:
+            _tensors.check_gradient(label, g, p, taken)
 
     def _check_all(self, groups: list[dict[str, Any]], grads: list[Any]) -> None:
         """Refuse, before there is state to see, whatever cannot be stepped."""
@@ -306,7 +323,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         for p, g in zip(params, grads, strict=True):
             if g is not None:
                 _tensors.check_parameter(names[id(p)], p, self.rival, self.rounding)
-                _tensors.check_gradient(self._name_of, g, p, self.family, self.rival)
+                self._check_gradient(g, p)
                 stepped.append((names[id(p)], _tensors.local(p)))
         _tensors.check_apart(stepped)
         if twice := [p for p, n in Counter(params).items() if n > 1]:
@@ -318,7 +335,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     def _refuse_nonfinite(self, tensors: Layout, grads: list[Any]) -> None:
         for p, g in zip(tensors.mine(tensors.params), grads, strict=True):
-            if g is not None and (bad := _tensors.nonfinite(_tensors.real(_tensors.local(g)))):
+            if g is not None and (bad := _tensors.nonfinite(_tensors.real(_tensors.local(_rows.values_of(g))))):
                 raise FloatingPointError(f"the gradient of {self._name_of(p)} is {bad}; nothing was changed")
         raise FloatingPointError("a gradient in another process, or grad_scale, is not finite; nothing was changed")
 
@@ -327,8 +344,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     def _restore(self, before: Copies) -> None:
         with torch.no_grad():
-            for t, copy in before:
-                t.copy_(copy)
+            _rows.restore(before)
         self._written.agree()
 
     # ------------------------------------------------------------------------------- what stands beside them

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from optcore.formats import FORMATS, Format, form_of, playing
-from optcore.rules import Family
 from optcore.step import arrays as _arrays
 
 R = TypeVar("R")
@@ -222,17 +221,13 @@ def check_apart(named: list[tuple[str, Tensor]]) -> None:
                 mine.fill_(False)
 
 
-def check_gradient(name_of: Callable[[Any], str], g: Any, p: Any, family: Family, rival: str) -> None:
-    """Refuse a gradient that the kernels cannot read. name_of: what messages call the parameter, asked only for one."""
-    taken = REAL if p.is_complex() else GRADIENT
-    if g.layout == torch.strided and g.device.type == "cpu" and g.dtype in taken and g.shape == p.shape:
+def check_gradient(label: Callable[[], str], g: Any, p: Any, taken: Any) -> None:
+    """Refuse a strided gradient that the kernels cannot read. label: what messages call it, asked only for one. taken:
+    dtypes."""
+    if g.device.type == "cpu" and g.dtype in taken and g.shape == p.shape:
         return
-    label = f"the gradient of {name_of(p)}"
-    if g.layout != torch.strided:
-        instead = family.sparse or rival or "sparse=False in the layer"
-        raise RuntimeError(f"{label}: {family.name} does not support sparse gradients here; use {instead}")
     if g.device.type != "cpu":
-        raise ValueError(f"{label} is on {g.device}: optcore steps memory of the CPU")
+        raise ValueError(f"{label()} is on {g.device}: optcore steps memory of the CPU")
     if g.dtype not in taken:
-        raise TypeError(f"{label} is {g.dtype}, {' or '.join(map(str, taken))} is needed")
-    raise ValueError(f"{label} has shape {tuple(g.shape)}, its parameter has {tuple(p.shape)}")
+        raise TypeError(f"{label()} is {g.dtype}, {' or '.join(map(str, taken))} is needed")
+    raise ValueError(f"{label()} has shape {tuple(g.shape)}, its parameter has {tuple(p.shape)}")
