@@ -56,9 +56,9 @@ def trained(make, steps=50):
     ("SparseAdam", {"lr": 0.01, "maximize": True}), ("SGD", {"lr": 0.01}), ("Adagrad", {"lr": 0.01, "lr_decay": 0.1})])
 def test_fifty_steps_are_torchs(name, settings):
     """In an Embedding and an EmbeddingBag. Both round each of some 15 operations of a step, and of the sum of at most
-    40 values of a row, to 2^-24; a step is lr long, or a gradient of about 10 times lr. An error of a step before changes
-    the next gradient by as much times the curvature, at most 2: 50 steps of lr 0.01 make of it e^(50 * 0.01 * 2) < 3
-    times."""
+    40 values of a row, to 2^-24; a step is lr long, or a gradient of about 10 times lr. An error of a step before
+    changes the next gradient by as much times the curvature, at most 2: 50 steps of lr 0.01 make of it
+    e^(50 * 0.01 * 2) < 3 times."""
     ours, opt = trained(lambda p: getattr(ot, name)(list(p), **settings))
     theirs, other = trained(lambda p: getattr(torch.optim, name)(list(p), **settings))
     for a, b in zip(ours, theirs, strict=True):

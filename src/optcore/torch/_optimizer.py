@@ -293,7 +293,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             if g is not None:
                 self._check_gradient(g, p)
                 if g.layout != torch.strided:
-                    flat.append(_rows.of(partial(self._gradient_of, p), g, p, layout.rows[k]))
+                    flat.append(_rows.of(g))
                     continue
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
@@ -309,7 +309,9 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         taken = _tensors.REAL if p.is_complex() else _tensors.GRADIENT
         label = partial(self._gradient_of, p)
         if g.layout != torch.strided:
-            _rows.check(label, g, p, self.family.name, taken)
+            kept = _tensors.kept_as(p)
+            forms = [self._formats.of(key, p.numel(), kept) for key in self._formats.wanted]
+            _rows.check(label, g, p, self.family.name, taken, max((FORMATS[form].block for form in forms), default=1))
         elif self.family.only_rows:
             raise RuntimeError(f"{label()} is dense: {self.family.name} takes sparse ones; use Adam")
         else:

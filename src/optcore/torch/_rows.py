@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optcore.formats import FORMATS
 from optcore.step.rows import Rows
 from optcore.torch import _tensors
 
 Touched = tuple[Tensor, Tensor | None]          # a tensor, and which of its rows; None: all
 
 
-def check(label: Callable[[], str], g: Any, p: Any, name: str, taken: Any) -> None:
-    """Refuse a gradient that is not strided and cannot be read by rows. name: of the optimizer's class."""
+def check(label: Callable[[], str], g: Any, p: Any, name: str, taken: Any, block: int) -> None:
+    """Refuse a gradient that is not strided and cannot be read by rows. name: of the optimizer's class; block: the largest
+    of p's state."""
     if g.layout != torch.sparse_coo:
         raise RuntimeError(f"{label()} has layout {g.layout}: {name} takes strided ones and torch.sparse_coo")
     if g.device.type != "cpu":
@@ -34,20 +34,17 @@ def check(label: Callable[[], str], g: Any, p: Any, name: str, taken: Any) -> No
         raise ValueError(f"{label()} is sparse and its parameter distributed: that is not done")
     if not p.is_contiguous():
         raise ValueError(f"{label()} is sparse, and its parameter is not contiguous (strides {p.stride()})")
-
-
-def of(label: Callable[[], str], g: Tensor, p: Tensor, state: tuple[Tensor | None, ...]) -> Rows:
-    """The gradient by rows, of a parameter with this state, after `check`."""
-    ids = g._indices()[0]
-    values = _tensors.real(g._values()).resolve_neg().contiguous()
-    low, high = (int(x) for x in ids.aminmax()) if len(ids) else (0, 0)
+    low, high = (int(x) for x in g._indices().aminmax()) if g._nnz() else (0, 0)
     if low < 0 or high >= max(len(p), 1):
         raise ValueError(f"{label()} has index {low if low < 0 else high}: its parameter has {len(p)} rows")
-    block, width = FORMATS["int8"].block, p[:1].numel()
-    if width % block and any(t is not None and t.dtype == torch.uint8 for t in state):
-        raise ValueError(f"{label()} is by rows of {width} elements, and 8-bit state is in blocks of {block}: a row "
-                         "must be a multiple of that")
-    return Rows(ids.contiguous().numpy(), values)
+    if (width := p[:1].numel()) % block:
+        raise ValueError(f"{label()} is by rows of {width} elements, and 8-bit state is in blocks of {block}: a row must "
+                         "be a multiple of that")
+
+
+def of(g: Tensor) -> Rows:
+    """The gradient by rows, after `check`."""
+    return Rows(g._indices()[0].contiguous().numpy(), _tensors.real(g._values()).resolve_neg().contiguous())
 
 
 def values_of(g: Any) -> Any:
