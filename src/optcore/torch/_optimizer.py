@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial, wraps
+from functools import cache, wraps
 from itertools import count
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -291,7 +291,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         flat = []
         for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
             if g is not None:
-                self._check_gradient(g, p)
+                _rows.check_gradient(self._name_of, g, p, self.family, self._formats)
                 if g.layout != torch.strided:
                     flat.append(_rows.of(g))
                     continue
@@ -301,22 +301,6 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             flat.append(g)
         return flat
 
-    def _gradient_of(self, p: Any) -> str:
-        return f"the gradient of {self._name_of(p)}"
-
-    def _check_gradient(self, g: Any, p: Any) -> None:
-        """Refuse a gradient that the kernels cannot read."""
-        taken = _tensors.REAL if p.is_complex() else _tensors.GRADIENT
-        label = partial(self._gradient_of, p)
-        if g.layout != torch.strided:
-            kept = _tensors.kept_as(p)
-            forms = [self._formats.of(key, p.numel(), kept) for key in self._formats.wanted]
-            _rows.check(label, g, p, self.family.name, taken, max((FORMATS[form].block for form in forms), default=1))
-        elif self.family.only_rows:
-            raise RuntimeError(f"{label()} is dense: {self.family.name} takes sparse ones; use Adam")
-        else:
-            _tensors.check_gradient(label, g, p, taken)
-
     def _check_all(self, groups: list[dict[str, Any]], grads: list[Any]) -> None:
         """Refuse, before there is state to see, whatever cannot be stepped."""
         params, stepped = [p for group in groups for p in group["params"]], []
@@ -325,7 +309,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         for p, g in zip(params, grads, strict=True):
             if g is not None:
                 _tensors.check_parameter(names[id(p)], p, self.rival, self.rounding)
-                self._check_gradient(g, p)
+                _rows.check_gradient(self._name_of, g, p, self.family, self._formats)
                 stepped.append((names[id(p)], _tensors.local(p)))
         _tensors.check_apart(stepped)
         if twice := [p for p, n in Counter(params).items() if n > 1]:

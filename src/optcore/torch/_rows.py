@@ -11,17 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optcore.formats import FORMATS
+from optcore.rules import Family
 from optcore.step.rows import Rows
+from optcore.step.state import StateFormats
 from optcore.torch import _tensors
 
 Touched = tuple[Tensor, Tensor | None]          # a tensor, and which of its rows; None: all
 
 
-def check(label: Callable[[], str], g: Any, p: Any, name: str, taken: Any, block: int) -> None:
-    """Refuse a gradient that is not strided and cannot be read by rows. name: of the optimizer's class; block: the largest
-    of p's state."""
+def check_gradient(name_of: Callable[[Any], str], g: Any, p: Any, family: Family, formats: StateFormats) -> None:
+    """Refuse a gradient that the kernels cannot read. name_of: what messages call the parameter, asked only for one."""
+    taken = _tensors.REAL if p.is_complex() else _tensors.GRADIENT
+
+    def label() -> str:
+        return f"the gradient of {name_of(p)}"
+
+    if g.layout == torch.strided and family.only_rows:
+        raise RuntimeError(f"{label()} is dense: {family.name} takes sparse ones; use Adam")
+    if g.layout == torch.strided:
+        _tensors.check_gradient(label, g, p, taken)
+        return
     if g.layout != torch.sparse_coo:
-        raise RuntimeError(f"{label()} has layout {g.layout}: {name} takes strided ones and torch.sparse_coo")
+        raise RuntimeError(f"{label()} has layout {g.layout}: {family.name} takes strided ones and torch.sparse_coo")
     if g.device.type != "cpu":
         raise ValueError(f"{label()} is on {g.device}: optcore steps memory of the CPU")
     if g.dtype not in taken:
@@ -37,9 +49,11 @@ def check(label: Callable[[], str], g: Any, p: Any, name: str, taken: Any, block
     low, high = (int(x) for x in g._indices().aminmax()) if g._nnz() else (0, 0)
     if low < 0 or high >= max(len(p), 1):
         raise ValueError(f"{label()} has index {low if low < 0 else high}: its parameter has {len(p)} rows")
-    if (width := p[:1].numel()) % block:
-        raise ValueError(f"{label()} is by rows of {width} elements, and 8-bit state is in blocks of {block}: a row must "
-                         "be a multiple of that")
+    kept, width = _tensors.kept_as(p), p[:1].numel()
+    block = max((FORMATS[formats.of(key, p.numel(), kept)].block for key in formats.wanted), default=1)
+    if width % block:
+        raise ValueError(f"{label()} is by rows of {width} elements, and 8-bit state is in blocks of {block}: a row "
+                         "must be a multiple of that")
 
 
 def of(g: Tensor) -> Rows:
