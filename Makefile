@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard src/optcore/* src/optcore/*/*)
 
-.PHONY: train test test-core docs lint bench trainers stubs check-installs check-flags sanitize clean
+.PHONY: train embed test test-core docs lint bench trainers stubs check-installs check-flags sanitize clean
 
 train: .venv/train.stamp
 	.venv/bin/python examples/train_charlm.py --out build/train_charlm.png
@@ -13,6 +13,10 @@ test: .venv/test.stamp
 # The tests of all but optcore.torch, in an environment of their own that has no torch.
 test-core: .venv-core/test-core.stamp
 	.venv-core/bin/python -m pytest --ignore=tests/torch
+
+# Word vectors by rows, beside a dense Adam, torch's SparseAdam and gensim: about 2 minutes.
+embed: .venv/embed.stamp
+	.venv/bin/python examples/train_embed.py --out build/train_embed.png
 
 # The site, in build/docs/index.html. -W: warnings are errors; -a -E: pages are read anew, as an old reading hides warnings.
 docs: .venv/docs.stamp
