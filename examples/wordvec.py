@@ -25,7 +25,7 @@ WORD = re.compile(r"[A-Za-z_]\w+")
 def load_words():
     """The names and words in the .py files of Python's standard library, file by file."""
     root = Path(sysconfig.get_path("stdlib"))
-    files = sorted(f for f in root.rglob("*.py") if "site-packages" not in f.parts and "test" not in f.parts)
+    files = sorted(f for f in root.rglob("*.py") if not {"site-packages", "test", "encodings"} & set(f.parts))
     return [WORD.findall(f.read_text(encoding="utf-8", errors="replace")) for f in files]
 
 

@@ -5,14 +5,14 @@ import torch
 from hypothesis import settings
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
-from optcore.rules import FAMILIES
+from tests.support.draws import ELEMENTWISE_CLASSES
 
 # That import makes torch's hypothesis profile the default; ours is in conftest.py.
 settings.load_profile("optcore")
 
 __all__ = ["OptimizerErrorEnum", "optim_db"]
 
-GRID = [(info.optim_cls.__name__, case.kwargs) for info in optim_db if info.optim_cls.__name__ in FAMILIES
+GRID = [(info.optim_cls.__name__, case.kwargs) for info in optim_db if info.optim_cls.__name__ in ELEMENTWISE_CLASSES
         for case in info.optim_inputs_func("cpu")]
 
 

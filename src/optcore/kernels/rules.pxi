@@ -290,7 +290,7 @@ cdef inline void update(const rule_t* r, real* p, real g, real* a, real* b, real
         a[0] = a[0] + g - (e - square_root(b[0])) * r.inv_lr * p[0]
         b[0] = d
         d = (a[0] - r.l1 if a[0] > 0 else a[0] + r.l1) / ((r.beta + e) * r.inv_lr + r.l2)
-        e = a[0] - a[0]                     # 0, but of a NaN
+        e = 0 if a[0] == a[0] else a[0]     # of a NaN it is one
         p[0] = e - d if absolute(a[0]) > r.l1 else e
 
     elif (rule_t is RMSprop or rule_t is RMSpropMomentum

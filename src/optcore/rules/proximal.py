@@ -21,7 +21,7 @@ def FTRL(p, g, z, n, *, inv_lr, beta, l1, l2):
     root = np.sqrt(new)
     z = z + g - (root - np.sqrt(n)) * inv_lr * p
     far = elementwise.pick(z > 0, z - l1, z + l1) / ((beta + root) * inv_lr + l2)
-    nothing = z - z                         # 0, but of a NaN
+    nothing = elementwise.pick(z == z, 0.0, z)          # of a NaN it is one
     return elementwise.pick(np.abs(z) > l1, nothing - far, nothing), z, new
 
 

@@ -44,9 +44,9 @@ Parameters
     >>> import torch, optcore.torch
     >>> w = torch.nn.Parameter(torch.ones(3))
     >>> opt = optcore.torch.{family.name}([w], lr=0.1)
-    >>> w.square().sum().backward()
+    >>> w.{'gather(0, torch.tensor([0, 2]), sparse_grad=True)' if family.only_rows else 'square()'}.sum().backward()
     >>> opt.step()
-    >>> bool((w < 1).all())
+    >>> bool((w{'[::2]' if family.only_rows else ''} < 1).all())
     True
 """
 
