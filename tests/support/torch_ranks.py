@@ -31,6 +31,12 @@ def model():
     return torch.nn.Sequential(torch.nn.Linear(7, 13), torch.nn.Tanh(), torch.nn.Linear(13, 1))
 
 
+def larger():
+    """Rows of 70 elements: the shards of two, three and four ranks begin and end within blocks, of which it has some."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(70, 31), torch.nn.Linear(31, 64))
+
+
 def data(rank, t):
     return torch.randn(6, 7, generator=torch.Generator().manual_seed(100 * rank + t))
 
@@ -80,8 +86,8 @@ def zero(rank, ranks, folder):
                 assert all(torch.equal(got[n][k], v) for n, entry in want.items() for k, v in entry.items())
 
 
-def sharded(ranks, dtype=torch.float32):
-    net = model().to(dtype)
+def sharded(ranks, dtype=torch.float32, make=model):
+    net = make().to(dtype)
     mesh = init_device_mesh("cpu", (ranks,))
     for layer in net:
         if isinstance(layer, torch.nn.Linear):
@@ -125,14 +131,33 @@ def fsdp_narrow(rank, ranks, folder):
                     assert torch.equal(whole(opt.state[p][key]), value), (name, rounding, key)
             with opt.averaged(), judge.averaged():
                 assert same(net.parameters(), alone.parameters())
-    wide = fully_shard(torch.nn.Linear(64, 64), mesh=init_device_mesh("cpu", (ranks,)))
-    try:
-        ot.Adam(wide.parameters(), state_dtype="int8")
-    except ValueError as e:
-        assert "is sharded" in str(e) and "int8" in str(e)
-    else:
-        raise AssertionError("8-bit state of shards was not refused")
-    ot.Adam(wide.parameters(), state_dtype={"exp_avg": "bfloat16"})
+
+
+EIGHT = {"state_dtype": "int8", "min_8bit_size": 0, "seed": 3}      # blocks of all, shared by ranks or not
+
+
+def fsdp_8bit(rank, ranks, folder):
+    """Blocks are counted over the whole tensor, whichever ranks have its elements."""
+    ways = [(torch.float32, {}), (torch.float32, {"average": 0.5, "max_norm": 0.5}),
+            (torch.bfloat16, {"rounding": "kahan"})]
+    for name, chosen in CLASSES.items():
+        for make in (model, larger):
+            for dtype, more in ways:
+                how = {**chosen, **EIGHT, **more}
+                alone, (net, _) = make().to(dtype), sharded(ranks, dtype, make)
+                opt, judge = getattr(ot, name)(net.parameters(), **how), getattr(ot, name)(alone.parameters(), **how)
+                for t in range(STEPS):
+                    gradients(net, t)
+                    gradients(alone, t)
+                    opt.step()
+                    judge.step()
+                    assert same(net.parameters(), alone.parameters()), (name, dtype, more, t)
+                saved, want = opt.state_dict()["state"], judge.state_dict()["state"]
+                for k, entry in want.items():
+                    assert saved[k].keys() == entry.keys()
+                    for key, value in entry.items():
+                        if isinstance(value, torch.Tensor):
+                            assert torch.equal(whole(saved[k][key]), value), (name, key)
 
 
 def fsdp_norm(rank, ranks, folder):
@@ -171,9 +196,10 @@ def gradients(net, t):
         p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
 
 
-def save(rank, ranks, folder):
+def save(rank, ranks, folder, more=None):
     for name, chosen in CLASSES.items():
-        net, _ = sharded(ranks)
+        chosen = {**chosen, **(more or {})}
+        net, _ = sharded(ranks, make=larger if more else model)
         opt = getattr(ot, name)(net.parameters(), **chosen)
         for t in range(STEPS):
             gradients(net, t)
@@ -182,11 +208,20 @@ def save(rank, ranks, folder):
         dcp.save({"model": weights, "optim": state}, checkpoint_id=f"{folder}/{name}")
 
 
-def load(rank, ranks, folder):
+def save_8bit(rank, ranks, folder):
+    save(rank, ranks, folder, EIGHT)
+
+
+def load_8bit(rank, ranks, folder):
+    load(rank, ranks, folder, EIGHT)
+
+
+def load(rank, ranks, folder, more=None):
     for name, chosen in CLASSES.items():
-        alone = model()
+        chosen, make = {**chosen, **(more or {})}, larger if more else model
+        alone = make()
         judge = getattr(ot, name)(alone.parameters(), **chosen)
-        net = sharded(ranks)[0] if ranks > 1 else model()
+        net = sharded(ranks, make=make)[0] if ranks > 1 else make()
         opt = getattr(ot, name)(net.parameters(), **{**chosen, "lr": 0.5})
         weights, state = get_state_dict(net, opt)
         dcp.load({"model": weights, "optim": state}, checkpoint_id=f"{folder}/{name}")

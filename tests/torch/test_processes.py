@@ -31,7 +31,7 @@ def start(what, ranks, folder):
     assert all(code == 0 for _, code in ends), "\n".join(text for text, _ in ends)
 
 
-@pytest.mark.parametrize("part", ["ddp", "zero", "fsdp", "fsdp_narrow", "fsdp_norm"])
+@pytest.mark.parametrize("part", ["ddp", "zero", "fsdp", "fsdp_narrow", "fsdp_8bit", "fsdp_norm"])
 def test_sharded_and_replicated_steps_are_the_unsharded_ones_bit_for_bit(part, tmp_path):
     start(part, 2, tmp_path)
 
@@ -40,6 +40,16 @@ def test_optimizer_state_saved_on_two_ranks_goes_on_on_one_and_on_four(tmp_path)
     start("save", 2, tmp_path)
     start("load", 1, tmp_path)
     start("load", 4, tmp_path)
+
+
+def test_uneven_shards_of_8_bit_state_step_as_the_whole(tmp_path):
+    start("fsdp_8bit", 3, tmp_path)
+
+
+def test_8_bit_state_saved_on_two_ranks_goes_on_on_one_three_and_four(tmp_path):
+    start("save_8bit", 2, tmp_path)
+    for ranks in (1, 3, 4):
+        start("load_8bit", ranks, tmp_path)
 
 
 def test_under_torchrun_the_ranks_share_the_processors_and_it_is_said_once(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optcore import _files
-from optcore.formats import FORMATS, form_of, numbers
+from optcore.formats import FORMATS, form_of, numbers, rows8
 from optcore.optimizers.layout import Layout
 from optcore.rules import RULES, Family
 from optcore.rules.settings import whole
@@ -218,7 +218,7 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int, formats: St
         raise ValueError(f"{label} is no state of this optimizer, as it is set up")
     a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16"))
     kept, given, code = FORMATS[form], FORMATS[form_of(a)], layout.codes.get(key, 0)
-    a = given.renewed(a, p.size, code)
+    a = given.renewed(a if given.block == 1 else rows8.in_blocks(a, p.shape), p.size, code)
     shape = layout.shape(key, p)
     _arrays.check_shape(label, a, f"the state of {layout.labels[i]}" if shape != p.shape else layout.labels[i],
                         given.shape(shape))

@@ -65,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
            '{"{key}": "bfloat16"}. A group may have its own, and either may be changed between steps: what there is '
            "is then converted by value.",
            words={TORCH: '"float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a '
-                         "quarter (not of shards); where state arrays shall differ, a dict as "
+                         "quarter; where state arrays shall differ, a dict as "
                          '{"{key}": "bfloat16"}. A group may have its own.'}),
     Option("min_8bit_size", 4096, "int", (CLASS, TORCH, GROUP),
            "tensors of fewer elements keep float32 state where state_dtype says 8 bits. A group may have its own.",

@@ -12,7 +12,7 @@ from optcore.formats import FORMATS
 from optcore.rules import Family
 from optcore.step.options import TORCH, defaults
 from optcore.step.state import OF_GROUP, StateFormats
-from optcore.torch import _tensors
+from optcore.torch import _shards, _tensors
 
 EXTRAS = defaults(TORCH)                    # keyword arguments beside torch's; attributes of the same names
 _FOR_ALL = EXTRAS.keys() - OF_GROUP.keys()
@@ -35,9 +35,9 @@ def check_formats(label: str, p: Any, formats: StateFormats, family: Family) -> 
         form = next(form for form in formats.wanted.values() if form != "float32")
         raise TypeError(f"state_dtype={form!r}: {label} is complex, for which it is not")
     forms = [formats.of(key, p.numel(), kept) for key in formats.wanted]
-    if _tensors.sharded(p) and any(FORMATS[form].block > 1 for form in forms):
-        raise ValueError(f"{label} is sharded, and state_dtype=\"int8\" is not for shards: a checkpoint "
-                         "could not cut its blocks of 256 elements anew; \"bfloat16\" is")
+    block = max((FORMATS[form].block for form in forms), default=1)
+    if block > 1 and _tensors.sharded(p):
+        _shards.check(label, p, block)
 
 
 def own(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

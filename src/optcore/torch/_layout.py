@@ -18,7 +18,7 @@ from optcore.rules import RULES, Family, Rule
 from optcore.step.policy import Tensors
 from optcore.step.share import Gathered
 from optcore.step.state import BESIDE, Asked, StateFormats, agree, beside
-from optcore.torch import _rows, _tensors
+from optcore.torch import _rows, _saved, _shards, _tensors
 from optcore.torch._carried import Carried, count_of
 from optcore.torch._detours import Detours
 from optcore.torch._following import Following
@@ -77,6 +77,7 @@ class Layout(Tensors):
         self.rows: list[Row] = []                       # of each (p, state..., compensation, copy, average)
         self.formats: list[StateFormats] = []           # of each
         self.parts: list[Tensor] = []                   # and what of p is in this process, or is stepped for it
+        self.held: list[_shards.Held | None] = []       # of each whose state is in blocks, what is here
         self.detours = Detours()
         self.carried: Carried
         known = {} if last is None else dict(
@@ -114,10 +115,12 @@ class Layout(Tensors):
         self.carried.begin(groups)
         self.gathered = gathered
         self.numbers = [(begin or 0) + i for i in self.members]
-        self.offsets = [_tensors.first_of(self.params[i]) for i in self.members]
+        self.offsets = [_tensors.first_of(self.params[i]) if of is None else of.low
+                        for i, of in zip(self.members, self.held, strict=True)]
         self.shares = self._shares(counts)
         among = [_tensors.spread(self.params[i]) for i in self.members]
         self.among = among if any(among) else None
+        self.careful = any(of is not None and of.cut for of in self.held)
         self.entries = entries(state, None if self.whole else self.params)
         self.coded = any(t is not None and t.dtype == torch.uint8 for row in self.rows for t in row)
         self.followed = [p for p in self.mine(self.params) if state.get(p, {}).keys() & FOLLOWING]
@@ -128,7 +131,11 @@ class Layout(Tensors):
         mine, format_of_p = _tensors.real(_tensors.local(p)), _tensors.kept_as(p)
         forms = {key: self.formats[-1].of(key, p.numel(), format_of_p) for key in rule.keys}
         forms |= beside(format_of_p, self.kept.rounding, self.kept.averaged)
-        mine = self.detours.stepped(mine, any(FORMATS[form].block > 1 for form in forms.values()))
+        block = max((FORMATS[form].block for form in forms.values()), default=1)
+        of = _shards.held(p, block) if block > 1 else None
+        shared = of is not None and of.shares
+        mine = self.detours.filled_up(mine, of) if of and shared else self.detours.stepped(mine, block > 1)
+        self.held.append(of)
         self.parts.append(mine)
         for key in BESIDE:
             if key not in forms:                        # of another setting, and out of date from now on
@@ -136,17 +143,17 @@ class Layout(Tensors):
         found: dict[str, Tensor] = {}
         for key, form in forms.items():
             if entry.get(key) is None:
-                new = _tensors.state_of(p, first.get(key, 0.0), form, self.shapes.get(key, "parameter"))
+                new = _saved.state_of(p, first.get(key, 0.0), form, self.shapes.get(key, "parameter"))
                 if key in ("master", "average"):        # the parameter as exactly as it is known
                     new.copy_(p if key == "master" else entry.get("master", p))
                 self.made.append((entry, key, None))
                 entry[key] = new
-            elif (new := _tensors.recoded(key, entry[key], p, form, self.codes.get(key, 0))) is not entry[key]:
+            elif (new := _saved.recoded(key, entry[key], p, form, self.codes.get(key, 0))) is not entry[key]:
                 self.made.append((entry, key, entry[key]))
                 entry[key] = new
             part = _tensors.local(entry[key])
             if FORMATS[form].block > 1:
-                found[key] = _tensors.check_codes(key, part, mine, form)
+                found[key] = _tensors.check_codes(key, part, tuple(mine.shape), form)
                 continue
             dtype = getattr(torch, form)
             kind = self.shapes.get(key, "parameter")
@@ -160,15 +167,14 @@ class Layout(Tensors):
                 if part.dtype != p.dtype:
                     entry[key] = part = part.to(p.dtype)
                 part = _tensors.real(part)
-            fitting = _tensors.placed_as(part, mine, dtype)
+            fitting = _tensors.placed_as(part, _tensors.local(p) if shared else mine, dtype)
             if fitting is not part and p.is_complex():
                 entry[key] = torch.view_as_complex(fitting)
             elif fitting is not part and part is entry[key]:
                 entry[key] = fitting
             elif fitting is not part:
-                raise TypeError(f"state {key!r} is a distributed tensor of {part.dtype} with strides "
-                                f"{part.stride()}; {dtype} with {mine.stride()} is needed")
-            found[key] = fitting
+                entry[key] = _shards.distributed(fitting, entry[key])
+            found[key] = self.detours.filled_up(fitting, of) if of and shared else fitting
         master = found.get("master")
         return (mine if master is None else master, *(found[key] for key in rule.keys), found.get("compensation"),
                 None if master is None else mine, found.get("average"))
@@ -219,7 +225,7 @@ class Layout(Tensors):
         mine = _tensors.local(p)
         if mine.is_complex() and mine.data_ptr() == part.data_ptr():
             return _tensors.alike(_tensors.real(mine), part)
-        return mine is part or mine.shape == part.shape and self.detours.has(mine)
+        return mine is part or self.detours.has(mine)
 
     def mine(self, flat: list[Any]) -> list[Any]:
         return flat if not self.outside else [flat[i] for i in self.members]
@@ -241,6 +247,16 @@ class Layout(Tensors):
                     share.start(now)
         if not self.direct:
             self.detours.gather()
+
+    def gradient(self, k: int, g: Tensor) -> Tensor:
+        """A strided gradient of member k, or what is here of it, as the kernels read it."""
+        of = self.held[k]
+        return _shards.filled_up(g, of) if of and of.shares else _tensors.placed_as(g, self.parts[k])
+
+    def begin(self, grads: list[Any]) -> None:
+        """Before the first change: let blocks that several processes share be whole."""
+        _shards.exchange([(of, t.view(-1)) for of, row, g in zip(self.held, self.rows, grads, strict=True)
+                          if of and g is not None for t in (*row, g) if t is not None])
 
     def settle(self, grads: list[Any], cleared: bool) -> None:
         """After a step that was interrupted: take note of those tensors whose walk was made, by the shares' counts."""

@@ -27,7 +27,7 @@ from optcore.step.options import STEP, TORCH, Ask, check, options
 from optcore.step.policy import Policy
 from optcore.step.share import Meant
 from optcore.step.state import StateFormats, asked, remembered
-from optcore.torch import _grouped, _rows, _tensors
+from optcore.torch import _grouped, _rows, _saved, _tensors
 from optcore.torch._grouped import EXTRAS, refuse_extras
 from optcore.torch._layout import Copies, Kept, Layout, Made, take_away
 from optcore.torch._written import Written
@@ -93,7 +93,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             for p in group["params"]:
                 for key in self.state.get(p, {}).keys() & formats.wanted.keys():
                     value = float(group.get(self.family.fill.get(key, ""), 0.0))
-                    self.state[p][key] = _tensors.state_of(p, value, formats.of(
+                    self.state[p][key] = _saved.state_of(p, value, formats.of(
                         key, p.numel(), _tensors.kept_as(p)), self.family.shapes[key])
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
@@ -289,7 +289,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                     continue
                 if hasattr(g, "placements") and g.placements != p.placements:
                     g = g.redistribute(p.device_mesh, p.placements)
-                g = _tensors.placed_as(_tensors.real(_tensors.local(g)), layout.parts[k])
+                g = layout.gradient(k, _tensors.real(_tensors.local(g)))
             flat.append(g)
         return flat
 
@@ -389,9 +389,14 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     # ------------------------------------------------------------------------------------------- the state
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, and the seed."""
+        """As torch's, and the seed. 8-bit state is there by rows, so that a checkpoint may be cut anew."""
         self._take_over()
-        return {**super().state_dict(), "seed": self.seed}
+        d = super().state_dict()
+        state = {**d["state"]}
+        for k, p in enumerate(p for group in self.param_groups for p in group["params"]):
+            if k in state:
+                state[k] = {key: _saved.to_save(t, p) for key, t in state[k].items()}
+        return {**d, "state": state, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's: takes over settings and state that an optimizer of this class or of torch's gave, and the seed if
@@ -411,7 +416,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                 for key, value in given[0]["state"].get(n, {}).items():
                     if isinstance(value, Tensor):
                         kept = value.detach().to("cpu", copy=True)
-                        self.state[p][key] = _tensors.from_0_1(kept, p, self.family.codes.get(key, 0))
+                        self.state[p][key] = _saved.loaded(kept, p, self.family.codes.get(key, 0))
             for group, kept_here in zip(self.param_groups, ours, strict=True):
                 group.update({key: value for key, value in kept_here.items() if key not in group})
             self._written = Written(self.state)

@@ -13,7 +13,7 @@ import torch
 
 from optcore.rules import RULES
 from optcore.rules.settings import explain
-from optcore.torch import _tensors
+from optcore.torch import _saved, _tensors
 from optcore.torch._grouped import EXTRAS
 from optcore.torch._optimizer import FusedOptimizer
 
@@ -50,7 +50,7 @@ class LookaheadOptimizer(TabledOptimizer):
                 v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach()
                 exact = exact.float() if _tensors.kept_as(p).narrow else exact
                 if v.dtype == torch.uint8:
-                    v = _tensors.recoded(rule.keys[0], v, p, "float32", 0)
+                    v = _saved.recoded(rule.keys[0], v, p, "float32", 0)
                 if "compensation" in s:
                     exact = exact + s["compensation"]
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]

@@ -129,14 +129,11 @@ def clear(grads: list[Any]) -> None:
 
 
 def state_of(p: Any, value: float, form: str, kind: str = "parameter") -> Tensor:
-    """A state array for p, filled with value: distributed as p is, but blocks of codes are not for shards. kind: its
-    shape, see State in rules/row.py."""
+    """A state array for p in a format without blocks, filled with value, distributed as p is. kind: its shape, see
+    State in rules/row.py."""
     if kind == "row":
         mine = torch.full(local(p).shape[:1], value, dtype=getattr(torch, form), device="cpu")
         return mine if not sharded(p) else rows_of_shards(p, mine)
-    if FORMATS[form].block > 1:     # only the shape is asked of the array that stands for p
-        stand_in = np.broadcast_to(np.float32(0), local(p).shape)
-        return torch.from_numpy(_arrays.allocate(stand_in, value, form))
     dtype = getattr(torch, form)
     return torch.full_like(p, complex(value, value) if p.is_complex() else value,
                            dtype=COMPLEX[dtype] if p.is_complex() else dtype, requires_grad=False,
@@ -158,32 +155,9 @@ def check_rows(label: str, p: Any) -> None:
         raise ValueError(f"{label} is cut within its rows ({p.placements}), and one number is kept of each of them")
 
 
-def from_0_1(t: Tensor, p: Tensor, code: int) -> Tensor:
-    """State that is loaded; where it is 8-bit codes as 0.1 saved them, its values in today's."""
-    if t.dtype != torch.uint8:
-        return t
-    codes = t.numpy()
-    return torch.from_numpy(FORMATS[form_of(codes)].renewed(codes, p.numel(), code))
-
-
-def recoded(key: str, t: Any, p: Any, form: str, code: int) -> Any:
-    """State t of p; if it is in codes and `form` is not, or the other way round, converted by value, to nearest."""
-    blocks = FORMATS[form].block > 1
-    if not isinstance(t, Tensor) or (t.dtype == torch.uint8) == blocks:
-        return t
-    if blocks:
-        check_state(key, t, p)
-        values = local(t).float().contiguous().reshape(-1).numpy()
-        return torch.from_numpy(FORMATS[form].store(values, code))
-    codes = t.numpy()
-    found = form_of(codes)
-    check_codes(key, t, p, found)
-    return torch.from_numpy(FORMATS[found].decode(codes, p.numel(), code)).reshape(p.shape)
-
-
-def check_codes(key: str, codes: Tensor, p: Tensor, form: str) -> Tensor:
-    """State in blocks of codes that fits p, or the error that says what does."""
-    needed = FORMATS[form].shape(tuple(p.shape))
+def check_codes(key: str, codes: Tensor, shape: tuple[int, ...], form: str) -> Tensor:
+    """State in blocks of codes that fits so many elements, or the error that says what does."""
+    needed = FORMATS[form].shape(shape)
     if codes.dtype != torch.uint8 or tuple(codes.shape) != needed:
         raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; in {form!r} "
                         f"torch.uint8 of shape {needed} is needed")
