@@ -21,7 +21,7 @@ def test_settings_are_torchs():
         ours = inspect.signature(getattr(oc, name)).parameters
         theirs = inspect.signature(getattr(torch.optim, name)).parameters
         for k, x in ours.items():
-            if k in ("state_dtype", "seed", "rows", "nonfinite", "rounding", "average"):
+            if k in ("state_dtype", "min_8bit_size", "seed", "rows", "nonfinite", "rounding", "average"):
                 continue
             assert k in theirs, (name, k)
             assert x.default is inspect.Parameter.empty or x.default == theirs[k].default, (name, k)

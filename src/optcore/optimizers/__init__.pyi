@@ -41,15 +41,16 @@ class SGD(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, momentum: _Number = 0.0, dampening: _Number = 0.0,
         weight_decay: _Number = 0.0, nesterov: bool = False, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class NesterovClassical(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, momentum: _Number = 0.9, weight_decay: _Number = 0.0,
-        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
-        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096,
+        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
+        average: _Number | None = None,
     ) -> None: ...
     def lookahead(self) -> AbstractContextManager[None]: ...
 
@@ -57,7 +58,7 @@ class Adagrad(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.01, lr_decay: _Number = 0.0, weight_decay: _Number = 0.0,
         initial_accumulator_value: float = 0.0, eps: _Number = 1e-10, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
@@ -65,7 +66,7 @@ class RMSprop(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.01, alpha: _Number = 0.99, eps: _Number = 1e-08,
         weight_decay: _Number = 0.0, momentum: _Number = 0.0, centered: bool = False, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
@@ -73,7 +74,7 @@ class Adam(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
         weight_decay: _Number = 0.0, amsgrad: bool = False, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
@@ -81,46 +82,48 @@ class Lion(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.0001, betas: tuple[_Number, _Number] = (0.9, 0.99),
         weight_decay: _Number = 0.0, maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32',
-        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
-        average: _Number | None = None,
+        min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate',
+        rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
         weight_decay: _Number = 0.01, amsgrad: bool = False, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class Adadelta(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 1.0, rho: _Number = 0.9, eps: _Number = 1e-06, weight_decay: _Number = 0.0,
-        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
-        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096,
+        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
+        average: _Number | None = None,
     ) -> None: ...
 
 class Adamax(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.002, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
         weight_decay: _Number = 0.0, maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32',
-        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
-        average: _Number | None = None,
+        min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate',
+        rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class NAdam(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.002, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
         weight_decay: _Number = 0.0, momentum_decay: _Number = 0.004, decoupled_weight_decay: bool = False,
-        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
-        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096,
+        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
+        average: _Number | None = None,
     ) -> None: ...
 
 class RAdam(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
         weight_decay: _Number = 0.0, decoupled_weight_decay: bool = False, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
@@ -128,7 +131,7 @@ class Rprop(Optimizer):
     def __init__(
         self, params: Any, lr: float = 0.01, etas: tuple[_Number, _Number] = (0.5, 1.2),
         step_sizes: tuple[_Number, _Number] = (1e-06, 50.0), maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
@@ -136,8 +139,8 @@ class ASGD(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.01, lambd: _Number = 0.0001, alpha: _Number = 0.75, t0: _Number = 1000000.0,
         weight_decay: _Number = 0.0, maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32',
-        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
-        average: _Number | None = None,
+        min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate',
+        rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -145,36 +148,38 @@ class AdEMAMix(Optimizer):
         self, params: Any, lr: _Number = 0.001, betas: tuple[_Number, _Number, _Number] = (0.9, 0.999, 0.9999),
         alpha: _Number = 5.0, t_alpha: _Number = 0.0, t_beta3: _Number = 0.0, eps: _Number = 1e-08,
         weight_decay: _Number = 0.01, maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32',
-        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
-        average: _Number | None = None,
+        min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate',
+        rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class RowwiseAdagrad(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.01, weight_decay: _Number = 0.0, initial_accumulator_value: float = 0.0,
         eps: _Number = 1e-10, maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32',
-        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
-        average: _Number | None = None,
+        min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate',
+        rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...
 
 class SparseAdam(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, betas: tuple[_Number, _Number] = (0.9, 0.999), eps: _Number = 1e-08,
-        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
-        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096,
+        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
+        average: _Number | None = None,
     ) -> None: ...
 
 class SignSGD(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, momentum: _Number = 0.0, weight_decay: _Number = 0.0,
-        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
-        nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
+        maximize: bool = False, *, state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096,
+        seed: int = 0, rows: str = 'lazy', nonfinite: str = 'propagate', rounding: str = 'stochastic',
+        average: _Number | None = None,
     ) -> None: ...
 
 class FTRL(Optimizer):
     def __init__(
         self, params: Any, lr: _Number = 0.001, beta: _Number = 0.0, l1: _Number = 0.0, l2: _Number = 0.0,
         initial_accumulator_value: float = 0.1, weight_decay: _Number = 0.0, maximize: bool = False, *,
-        state_dtype: str | Mapping[str, str] = 'float32', seed: int = 0, rows: str = 'lazy',
+        state_dtype: str | Mapping[str, str] = 'float32', min_8bit_size: int = 4096, seed: int = 0, rows: str = 'lazy',
         nonfinite: str = 'propagate', rounding: str = 'stochastic', average: _Number | None = None,
     ) -> None: ...

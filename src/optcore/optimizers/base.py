@@ -20,7 +20,7 @@ from optcore.step.policy import Policy, weight
 from optcore.step.rows import Rows
 from optcore.step.share import scalars_at
 from optcore.step.signatures import paragraphs
-from optcore.step.state import StateFormats
+from optcore.step.state import OF_GROUP
 
 
 class Optimizer(Saved, Policy):
@@ -36,7 +36,7 @@ class Optimizer(Saved, Policy):
         self._seed = whole("seed", given["seed"], 0, MOST_SEED)
         self.skipped, self.grad_norm, self._before = 0, None, None
         self.param_groups: list[dict[str, Any]] = []
-        self._layout = Layout(self.family, self.param_groups, StateFormats(self.family, given["state_dtype"]),
+        self._layout = Layout(self.family, self.param_groups, (given["state_dtype"], given["min_8bit_size"]),
                               given["rounding"], self._average is not None, given["rows"])
         self._turn = self._layout.turn
         groups = params if isinstance(params, (list, tuple)) and params and all(
@@ -57,13 +57,15 @@ class Optimizer(Saved, Policy):
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters, with settings of their own where they are given.
 
-        group: {"params": array, list of arrays or dict of arrays, setting: value, ...}. Parameters are given by
-        name (dicts) in all groups or in none. Raises before anything is added.
+        group: {"params": array, list of arrays or dict of arrays, setting: value, ...}; state_dtype and min_8bit_size
+        are settings too. Parameters are given by name (dicts) in all groups or in none. Raises before anything is
+        added.
         """
         settings = {k: v for k, v in group.items() if k != "params"}
         for k in settings:
-            if k not in self.defaults:
-                raise TypeError(f"{k!r} is no setting of {type(self).__name__}; it has {', '.join(self.defaults)}")
+            if k not in self.defaults and k not in OF_GROUP:
+                raise TypeError(f"{k!r} is no setting of {type(self).__name__}; it has "
+                                f"{', '.join([*self.defaults, *OF_GROUP])}")
         settings = {**self.defaults, **settings}
         self._scalars(settings, 1)
         with self._turn:
@@ -95,7 +97,8 @@ class Optimizer(Saved, Policy):
                     self._scalars(group, 1)
                 raise
             meaning = [x[0] for x in meant]
-            if meaning != layout.meaning:           # new state is seen from outside: nothing may be refused after it
+            if not layout.holds(meaning):           # new state is seen from outside: nothing may be refused after it
+                layout.agree()
                 coming = set(layout.coming(meaning))
                 now = 1 + max(layout.steps, default=0)
                 for k, t in coming:

@@ -14,7 +14,7 @@ from optcore.step import arrays as _arrays
 from optcore.step.arrays import Array
 
 Group = dict[str, Any]
-View = Callable[[str, Any], Array]
+View = Callable[[Group, str, Any], Array]            # of a parameter of a group, by its label
 
 
 class Source(NamedTuple):
@@ -99,9 +99,9 @@ class Given:
                     self.members[i].array is x for i, x in zip(numbers, mine, strict=True)):
                 source = place
                 now = source.objects([self.members[i].label for i in numbers])
-                members = [self._bound(i, x, view) for i, x in zip(numbers, now, strict=True)]
+                members = [self._bound(i, x, view, group) for i, x in zip(numbers, now, strict=True)]
             else:
-                members = [self._listed(f"param_groups[{k}]['params'][{j}]", x, known.get(id(x)), view, named)
+                members = [self._listed(f"param_groups[{k}]['params'][{j}]", x, known.get(id(x)), view, named, group)
                            for j, x in enumerate(mine)]
                 source = Source(mine, None)
                 members = [m._replace(given=m.array) for m in members]      # what the list is made to hold
@@ -111,11 +111,11 @@ class Given:
             found.add(source, members, group)
         return found
 
-    def _bound(self, i: int, x: Any, view: View) -> Member:
+    def _bound(self, i: int, x: Any, view: View, group: Group) -> Member:
         was = self.members[i]
         if x is was.given or x is was.array:
             return was._replace(given=x, old=i)
-        a = view(was.label, x)
+        a = view(group, was.label, x)
         if (a.shape, a.dtype) != (was.array.shape, was.array.dtype):
             raise ValueError(f"{was.label} was bound to an array of {a.dtype} and shape {a.shape}, it was of "
                              f"{was.array.dtype} and {was.array.shape}: make a new optimizer for it")
@@ -123,12 +123,12 @@ class Given:
             return was._replace(given=x, old=i)
         return Member(x, a, was.label, was.name, i)
 
-    def _listed(self, label: str, x: Any, i: int | None, view: View, named: bool) -> Member:
+    def _listed(self, label: str, x: Any, i: int | None, view: View, named: bool, group: Group) -> Member:
         if i is not None:
             return self.members[i]._replace(old=i)
         if named:
             raise ValueError(f"{label} has no name, as the other parameters have: add it with add_param_group")
-        return Member(x, view(label, x), label, None, None)
+        return Member(x, view(group, label, x), label, None, None)
 
     def write_back(self) -> None:
         """Let the groups' lists hold the arrays that were found."""
@@ -155,7 +155,7 @@ class Given:
             labels = state["about"][about:about + size]
             about += size
             now = source.objects([label for label, _ in labels])
-            members = [Member(x, view(label, x), label, name, None)
+            members = [Member(x, view(settings, label, x), label, name, None)
                        for x, (label, name) in zip(now, labels, strict=True)]
             group = {"params": source.container if listed else [m.array for m in members], **settings}
             self.groups.append(group)

@@ -5,6 +5,7 @@ Owns which arrays are trained, what is kept of each, how many steps each has tak
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from operator import is_
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from optcore import _kernels
-from optcore.formats import FORMATS, decode, form_of, playing
+from optcore.formats import FORMATS, decode, form_of, numbers, playing
 from optcore.optimizers.given import Given, Group, Member, Source
-from optcore.rules import RULES, Family, Rule
+from optcore.rules import FAMILIES, RULES, Family, Rule
 from optcore.step import arrays as _arrays
 from optcore.step import gradients as _gradients
 from optcore.step.arrays import Array
@@ -22,22 +23,31 @@ from optcore.step.behind import Behind
 from optcore.step.policy import Tensors
 from optcore.step.rows import Rows, by_row
 from optcore.step.share import Call, Elementwise, Gathered, Meant
-from optcore.step.state import BESIDE, StateFormats, beside
+from optcore.step.state import BESIDE, Asked, StateFormats, agree, asked, beside, remembered
 
 Written = tuple[Array, Array | None]                         # an array, and which of its rows; None: all
 Copies = tuple[list[Written], list[Array], list[int]]       # what is written, what it held, and the counts of steps
 
 
-class Layout(Tensors):
-    """groups: the optimizer's param_groups, the list itself. averaged: whether averages of the parameters are kept.
-    rows: the option."""
+def block_of(p: Array, formats: StateFormats) -> int:
+    """The largest block of a tensor's state."""
+    kept = FORMATS[form_of(p)]
+    return max((FORMATS[formats.of(key, p.size, kept)].block for key in formats.wanted), default=1)
 
-    def __init__(self, family: Family, groups: list[Group], formats: StateFormats, rounding: str,
-                 averaged: bool, rows: str) -> None:
+
+class Layout(Tensors):
+    """groups: the optimizer's param_groups, the list itself. chosen: state_dtype and min_8bit_size, where a group has
+    none of its own. averaged: whether averages of the parameters are kept. rows: the option."""
+
+    def __init__(self, family: Family, groups: list[Group], chosen: Asked, rounding: str, averaged: bool,
+                 rows: str) -> None:
+        self.name, self.keys = family.name, family.keys()
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
         self.codes = family.codes                       # state -> the kind of its 8-bit codes
         self.shapes = dict(family.shapes)               # state -> its shape, as rules/row.py says it
-        self.groups, self.formats = groups, formats
+        self.groups, self.chosen = groups, chosen
+        self.kept: list[StateFormats] = []              # of each tensor, by its group, since the shares were laid out
+        self.agreed: list[Asked] | None = None          # and what the groups asked for then
         self.rounding, self.averaged = rounding, averaged
         self.dense = rows == "dense"
         self.behind: dict[int, Behind] = {}             # by tensor, where rows may have missed steps
@@ -56,19 +66,24 @@ class Layout(Tensors):
 
     # -------------------------------------------------------------------------------------------- parameters
 
-    def view(self, label: str, x: Any) -> Array:
+    def view(self, group: Mapping[str, Any], label: str, x: Any) -> Array:
+        """A usable view of a parameter of this group."""
         # Under a master, the parameter is a rounded copy of what is updated.
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
-        self.formats.check(label, FORMATS[form_of(a)])
-        if self.dense and self.block_of(a) > 1:
-            raise ValueError(f'rows="dense": {label} would have state in blocks of 8 bits, of which rows cannot be '
-                             'brought up to date one by one; rows="lazy" takes it, "bfloat16" goes with both')
         if "row" in self.shapes.values():
             _gradients.in_c_order(label, a)
-        if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in self.formats.wanted.values()):
-            raise ValueError(f"state_dtype: {label} is not in C order (strides {a.strides}), and blocks are")
+        self.check_formats(label, a, self.formats_of(group))
         return a
+
+    def check_formats(self, label: str, a: Array, formats: StateFormats) -> None:
+        """Raise the error that names a parameter whose state cannot be kept in these formats."""
+        formats.check(label, FORMATS[form_of(a)])
+        if self.dense and block_of(a, formats) > 1:
+            raise ValueError(f'rows="dense": {label} would have state in blocks of 8 bits, of which rows cannot be '
+                             'brought up to date one by one; rows="lazy" takes it, "bfloat16" goes with both')
+        if not a.flags.c_contiguous and any(FORMATS[form].block > 1 for form in formats.wanted.values()):
+            raise ValueError(f"state_dtype: {label} is not in C order (strides {a.strides}), and blocks are")
 
     def add(self, params: Any, settings: Mapping[str, Any]) -> None:
         """Take parameters as a group with these settings. Raises before anything is added."""
@@ -81,7 +96,8 @@ class Layout(Tensors):
             if label in self.memory.names:
                 raise ValueError(f"{label} is in two groups")
         given = source.objects(labels)
-        views = [self.view(label, x) for label, x in zip(labels, given, strict=True)]
+        self.formats_of(settings)
+        views = [self.view(settings, label, x) for label, x in zip(labels, given, strict=True)]
         self.memory.add(labels, views)
         names = source.names or [None] * len(views)
         group = {"params": views, **settings}
@@ -160,8 +176,8 @@ class Layout(Tensors):
         written = self.written()
         names = self.gradient_names()
         views = [None if g is None else _gradients.gradient(
-            name, g, label, p, written, writable=writable, block=self.block_of(p))
-            for name, g, label, p in zip(names, flat, self.labels, self.params, strict=True)]
+            name, g, label, p, written, writable=writable, block=block_of(p, formats))
+            for name, g, label, p, formats in zip(names, flat, self.labels, self.params, self.kept, strict=True)]
         if writable:
             _gradients.zeroed(names, views)
         return views
@@ -196,7 +212,7 @@ class Layout(Tensors):
         for i in numbers:
             name = self.labels[i].replace("params", "grads", 1)
             flat[i] = _gradients.seen(name, flat[i], self.labels[i], self.params[i], writable=writable,
-                                      block=self.block_of(self.params[i]))
+                                      block=block_of(self.params[i], self.kept[i]))
         return flat
 
     def gradient_names(self) -> list[str]:
@@ -204,17 +220,35 @@ class Layout(Tensors):
 
     # -------------------------------------------------------------------------------------------- state and shares
 
-    def form(self, key: str, p: Array) -> str | None:
+    def formats_of(self, group: Mapping[str, Any]) -> StateFormats:
+        """Those of a group's state. Raises TypeError or ValueError for what it may not ask for."""
+        return StateFormats(FAMILIES[self.name], *asked([group], *self.chosen)[0])
+
+    def agree(self) -> None:
+        """Let `kept` be what the groups ask for now; or raise, naming it, if they ask for what cannot be."""
+        kept = [formats for group in self.groups for formats in [self.formats_of(group)] for _ in group["params"]]
+        for label, p, formats in zip(self.labels, self.params, kept, strict=True):
+            self.check_formats(label, p, formats)
+        self.kept = kept
+
+    def holds(self, meaning: list[str]) -> bool:
+        """Whether the shares are of these rules, and the state in the formats that the groups ask for."""
+        return meaning == self.meaning and agree(asked(self.groups, *self.chosen), self.agreed)
+
+    def form(self, key: str, p: Array, formats: StateFormats) -> str | None:
         """The storage format of a tensor's array of this name; None if it has none."""
         kept = FORMATS[form_of(p)]
-        if key in self.formats.wanted:
-            return self.formats.of(key, p.size, kept)
+        if key in self.keys:
+            return formats.of(key, p.size, kept)
         return beside(kept, self.rounding, self.averaged).get(key)
 
-    def block_of(self, p: Array) -> int:
-        """The largest block of a tensor's state."""
-        kept = FORMATS[form_of(p)]
-        return max((FORMATS[self.formats.of(key, p.size, kept)].block for key in self.formats.wanted), default=1)
+    def converted_state(self, key: str, p: Array, a: Array, form: str) -> Array:
+        """A state array of p in another format, to nearest."""
+        kept, code = FORMATS[form], self.codes.get(key, 0)
+        made = _arrays.allocate(p, 0.0, form, self.shape(key, p))
+        values = numbers(a, math.prod(self.shape(key, p)), code, kept.arithmetic)
+        made[...] = kept.store(np.ascontiguousarray(values), code).reshape(made.shape)
+        return made
 
     def shape(self, key: str, p: Array) -> tuple[int, ...]:
         """Of a tensor's state array of this name."""
@@ -223,17 +257,18 @@ class Layout(Tensors):
     def prepare(self, meaning: list[str]) -> None:
         """Allocate the state that the groups' rules need, and lay out the shares, one for each kernel."""
         self.settle()
+        self.agree()
+        for label, p in zip(self.labels, self.params, strict=True):
+            if not p.flags.writeable:
+                raise ValueError(f"{label} is read-only, but it is to be updated in place")
         gathered, i = Gathered(), 0
         for k, (group, name) in enumerate(zip(self.groups, meaning, strict=True)):
             rule = RULES[name]
             for _ in group["params"]:
                 gathered.add(rule, self.row(i, rule, group), i, k)
                 i += 1
-        for label, p in zip(self.labels, self.params, strict=True):
-            if not p.flags.writeable:
-                raise ValueError(f"{label} is read-only, but it is to be updated in place")
         self.shares = gathered.shares(self.steps, self.rounding == "nearest")
-        self.meaning = meaning
+        self.meaning, self.agreed = meaning, remembered(asked(self.groups, *self.chosen))
 
     def row(self, i: int, rule: Rule, group: Mapping[str, Any]) -> tuple[Array | None, ...]:
         """What the kernels update of tensor i, in their order; what it still lacks is made here."""
@@ -241,8 +276,10 @@ class Layout(Tensors):
         if self._begins(i, rule):
             self.steps[i] = 0
         for key in (*rule.keys, *BESIDE):
-            form = self.form(key, p)
-            if form is not None and key not in state:
+            form = self.form(key, p, self.kept[i])
+            if form is not None and key in state and form_of(state[key]) != form:
+                state[key] = self.converted_state(key, p, state[key], form)
+            elif form is not None and key not in state:
                 state[key] = _arrays.allocate(p, group.get(self.fill.get(key, ""), 0.0), form, self.shape(key, p))
                 if key in ("master", "average"):
                     state[key][...] = (
@@ -256,7 +293,7 @@ class Layout(Tensors):
 
     def _begins(self, i: int, rule: Rule) -> bool:
         """Whether tensor i has none of the state that the rule needs: as in torch, steps count from the first on."""
-        return bool(rule.keys) and not self.state[i].keys() & self.formats.wanted.keys()
+        return bool(rule.keys) and not self.state[i].keys() & self.keys
 
     def coming(self, meaning: list[str]) -> list[tuple[int, int]]:
         """For each tensor its group's number and the step that it would take now, by a rule of these names."""
@@ -323,7 +360,7 @@ class Layout(Tensors):
         groups = [group for group in self.groups for _ in group["params"]]
         for i in [i for i in self.fresh if grads[i] is not None]:
             for key, setting in self.fill.items():
-                form = self.form(key, self.params[i])
+                form = self.form(key, self.params[i], self.kept[i])
                 assert form is not None
                 self.state[i][key][...] = _arrays.allocate(self.params[i], groups[i][setting], form,
                                                            self.shape(key, self.params[i]))

@@ -20,6 +20,7 @@ from optcore.rules import RULES, Family
 from optcore.rules.settings import whole
 from optcore.step import arrays as _arrays
 from optcore.step.arrays import Array, is_torch
+from optcore.step.state import OF_GROUP, StateFormats
 
 
 class Saved:
@@ -81,8 +82,9 @@ class Saved:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over settings and state that `state_dict` gave, or torch.optim's class of this name, copying the arrays.
 
-        Arrays in another format than this optimizer keeps are converted by value, rounded to nearest. Keys of your own
-        in a group are taken along. Under rounding="master" parameters become at once what their masters round to.
+        Arrays in another format than this optimizer keeps are converted by value, rounded to nearest. A group's own
+        state_dtype and min_8bit_size are taken along, and stay where the state dict has none; so are keys of your own.
+        Under rounding="master" parameters become at once what their masters round to.
         Raises before anything is changed, naming it, if groups, names, shapes or settings do not fit, if a state array
         is missing, or holds what it cannot (a second moment below 0, or not finite); RuntimeError beside a step in
         another thread.
@@ -95,6 +97,10 @@ class Saved:
             rules = [RULES[self.family.pick(s)[0]]
                      for s, g in zip(new_settings, groups, strict=True) for _ in g["params"]]
             layout = self._layout
+            formats = [layout.formats_of({**group, **s}) for group, s, g in zip(
+                self.param_groups, new_settings, groups, strict=True) for _ in g["params"]]
+            for label, p, kept in zip(layout.labels, layout.params, formats, strict=True):
+                layout.check_formats(label, p, kept)
             new_state: list[dict[str, Array]] = [{} for _ in layout.params]
             new_steps = [0] * len(layout.params)
             tensors = False
@@ -108,13 +114,13 @@ class Saved:
                 new_steps[i] = count_in(label, entries, self.family.counted)
                 for key, x in entries.items():
                     if key != "step" and key not in self.family.carries:
-                        new_state[i][key] = taken_over(layout, label, key, x, i)
+                        new_state[i][key] = taken_over(layout, label, key, x, i, formats[i])
                         tensors = tensors or is_torch(x)
                 missing = [key for key in rules[i].keys if key not in new_state[i]]
                 if missing and new_steps[i]:
                     raise ValueError(f"{label}[{missing[0]!r}] is missing: {self.family.name} keeps it")
             for group, settings in zip(self.param_groups, new_settings, strict=True):
-                for key in [k for k in group if k != "params" and k not in settings]:
+                for key in [k for k in group if k != "params" and k not in settings and k not in OF_GROUP]:
                     del group[key]
                 group.update(settings)
             layout.behind = {}
@@ -204,10 +210,10 @@ def count_in(label: str, entries: Mapping[str, Any], counted: bool) -> int:
     return whole(f"{label}['step']", int(x) if isinstance(x, float) and x.is_integer() else x, least=0)
 
 
-def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int) -> Array:
-    """A state array of parameter i in the format that is kept here, with the values of x."""
+def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int, formats: StateFormats) -> Array:
+    """A state array of parameter i in the format that is to be kept, with the values of x."""
     p, label = layout.params[i], f"{label}[{key!r}]"
-    form = layout.form(key, p)
+    form = layout.form(key, p, formats)
     if form is None:
         raise ValueError(f"{label} is no state of this optimizer, as it is set up")
     a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16"))

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optcore.rules.settings import CLIP_VALUE, FRACTION, MEASURE, POSITIVE, Setting, flag, number
+from optcore.rules.settings import CLIP_VALUE, FRACTION, MEASURE, POSITIVE, Setting, flag, number, whole
 
 # Where an option may be given: the functions of functional.py and reference.py; the constructors of optimizers/; their
-# step(); the constructors of torch/.
-FUNCTION, CLASS, STEP, TORCH = "function", "class", "step", "torch"
+# step(); the constructors of torch/; a parameter group of either, whose own value goes before the constructor's.
+FUNCTION, CLASS, STEP, TORCH, GROUP = "function", "class", "step", "torch", "group"
 NUMBER = "float | Callable[[int], float]"      # in stubs: a number, or a function of the step
 
 
@@ -34,6 +34,7 @@ class Option:
     about: str
     setting: Setting | None = None              # the domain of a number; None is allowed where it is the default
     choices: tuple[str, ...] = ()               # the words it may be
+    least: int | None = None                    # of a whole number that has no other bound
     words: Mapping[str, str] | None = None
 
     def check(self, value: Any, step: int = 1) -> None:
@@ -43,6 +44,8 @@ class Option:
                 raise ValueError(f"{self.name}={value!r}: it must be {' or '.join(self.choices)}")
         elif self.kind == "bool":
             flag(self.name, value)
+        elif self.least is not None:
+            whole(self.name, value, self.least)
         elif self.setting is not None and not (value is None and self.default is None):
             number(self.setting, value, step)
 
@@ -54,16 +57,19 @@ class Option:
 AVERAGE = Setting("average", 0.999, FRACTION, "")
 
 OPTIONS: tuple[Option, ...] = (
-    Option("state_dtype", "float32", "str | Mapping[str, str]", (CLASS, TORCH),
+    Option("state_dtype", "float32", "str | Mapping[str, str]", (CLASS, TORCH, GROUP),
            '"float32" (of float64 parameters float64, and no other); "bfloat16" for half the memory and less traffic '
            '(kept as uint16); "int8" for a quarter '
-           "(8-bit codes, 260 bytes for 256 elements; tensors of fewer than 4096 elements, and a maximum, an average "
-           "of parameters or a step size, stay float32). Both are rounded stochastically. Where state arrays shall "
-           "differ, "
-           'a dict such as {"{key}": "bfloat16"}.',
+           "(8-bit codes, 260 bytes for 256 elements; small tensors, and a maximum, an average of parameters or a "
+           "step size, stay float32). Both are rounded stochastically. Where state arrays shall differ, a dict such as "
+           '{"{key}": "bfloat16"}. A group may have its own, and either may be changed between steps: what there is '
+           "is then converted by value.",
            words={TORCH: '"float32", or "bfloat16" for half the memory (rounded stochastically), or "int8" for a '
                          "quarter (not of shards); where state arrays shall differ, a dict as "
-                         '{"{key}": "bfloat16"}.'}),
+                         '{"{key}": "bfloat16"}. A group may have its own.'}),
+    Option("min_8bit_size", 4096, "int", (CLASS, TORCH, GROUP),
+           "tensors of fewer elements keep float32 state where state_dtype says 8 bits. A group may have its own.",
+           least=0),
     Option("num_threads", None, "int | None", (FUNCTION, STEP),
            "threads for this call (default: see optcore.get_num_threads)."),
     Option("seed", 0, "int", (FUNCTION, CLASS),
@@ -147,7 +153,7 @@ def defaults(place: str) -> dict[str, Any]:
     return {name: o.default for name, o in options(place).items()}
 
 
-_AT = {place: options(place) for place in (FUNCTION, CLASS, STEP, TORCH)}
+_AT = {place: options(place) for place in (FUNCTION, CLASS, STEP, TORCH, GROUP)}
 
 
 def check(place: str, values: Mapping[str, Any]) -> None:

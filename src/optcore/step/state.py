@@ -4,20 +4,26 @@ Owns the choice of a format for each state array, for every front end. Allocates
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from optcore.formats import FORMATS, Format, playing
 from optcore.rules import SENSITIVE_STATE, Family
+from optcore.step.options import GROUP, check, defaults
 
-SMALL = 4096                    # tensors of fewer elements keep float32 state where blocks of codes are asked for
+OF_GROUP = defaults(GROUP)      # state_dtype and min_8bit_size: what a group may have of its own
+Asked = tuple[Any, Any]         # these two, for a group
 BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
 
 
 class StateFormats:
     """The storage format of each state array of a class, by torch's name."""
 
-    def __init__(self, family: Family, wanted: str | Mapping[str, str]) -> None:
-        """wanted: state_dtype, as given. Raises ValueError for an unknown array or format."""
+    def __init__(self, family: Family, wanted: str | Mapping[str, str], small: int) -> None:
+        """wanted, small: state_dtype and min_8bit_size, as given. Raises TypeError or ValueError for an unknown array
+        or format, or what is no size."""
+        check(GROUP, {"min_8bit_size": small})
+        self.small = max(small, 1)
         keys = family.keys()
         known = [form for form in playing("state") if FORMATS[form].arithmetic == "float32"]
         # Where one format is asked for all, what it would harm is kept in float32.
@@ -27,9 +33,9 @@ class StateFormats:
         for key, form in chosen.items():
             if key not in keys:
                 raise ValueError(f"state_dtype: {key!r} is no state of {family.name}; it has {', '.join(keys)}")
-            if form not in known:
+            if not isinstance(form, str) or form not in known:
                 raise ValueError(f"state_dtype={form!r}: it must be {' or '.join(known)}")
-        if isinstance(wanted, str) and wanted not in known:
+        if not isinstance(wanted, Mapping) and (not isinstance(wanted, str) or wanted not in known):
             raise ValueError(f"state_dtype={wanted!r}: it must be {' or '.join(known)}")
         self.wanted = {**dict.fromkeys(keys, "float32"), **chosen}
 
@@ -46,7 +52,25 @@ class StateFormats:
             return kept.arithmetic
         form = self.wanted[key]
         coded = FORMATS[form].block > 1
-        return "float32" if coded and (size < SMALL or key in self.exact) else form
+        return "float32" if coded and (size < self.small or key in self.exact) else form
+
+
+def asked(groups: Iterable[Mapping[str, Any]], state_dtype: Any, min_8bit_size: Any) -> list[Asked]:
+    """What each group asks for: its own, or else what the optimizer was given."""
+    return [(group.get("state_dtype", state_dtype), group.get("min_8bit_size", min_8bit_size)) for group in groups]
+
+
+def agree(now: list[Asked], then: list[Asked] | None) -> bool:
+    """Whether the same is asked for; what cannot be compared is not the same."""
+    try:
+        return now == then
+    except Exception:
+        return False
+
+
+def remembered(now: list[Asked]) -> list[Asked]:
+    """To be compared later: a dict that is changed in place then differs."""
+    return [(dict(wanted) if isinstance(wanted, Mapping) else wanted, small) for wanted, small in now]
 
 
 def beside(kept: Format, rounding: str, averaged: bool) -> dict[str, str]:

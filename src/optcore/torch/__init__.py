@@ -14,8 +14,9 @@ from optcore.rules import FAMILIES, Family
 from optcore.step.options import TORCH
 from optcore.step.signatures import first_key, paragraphs
 from optcore.torch._backward import step_in_backward
+from optcore.torch._grouped import EXTRAS
 from optcore.torch._lbfgs import LBFGS
-from optcore.torch._optimizer import EXTRAS, FusedOptimizer
+from optcore.torch._optimizer import FusedOptimizer
 from optcore.torch._tabled import LookaheadOptimizer, TabledOptimizer
 
 UNUSED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
@@ -38,8 +39,8 @@ Parameters
     foreach, fused, capturable: taken and kept for checkpoints, without effect: there is one walk, and it is fused.
     differentiable: True is refused, since autograd does not see the step.
 
-    The keywords above are attributes too, and but for state_dtype may be changed between steps. What then is no longer
-    kept (averages, masters) is let go at the next step.
+    The keywords above are attributes too, and may be changed between steps. What then is no longer kept (averages,
+    masters) is let go at the next step, and state is converted by value where its format is another.
 
     >>> import torch, optcore.torch
     >>> w = torch.nn.Parameter(torch.ones(3))

@@ -17,7 +17,7 @@ from optcore.formats import FORMATS
 from optcore.rules import RULES, Family, Rule
 from optcore.step.policy import Tensors
 from optcore.step.share import Gathered
-from optcore.step.state import BESIDE, StateFormats, beside
+from optcore.step.state import BESIDE, Asked, StateFormats, agree, beside
 from optcore.torch import _rows, _tensors
 from optcore.torch._carried import Carried, count_of
 from optcore.torch._detours import Detours
@@ -26,16 +26,27 @@ from optcore.torch._written import FOLLOWING
 
 Copies = list[tuple[Tensor, Tensor | None, Tensor]]     # tensors, which of their rows (None: all), and what they held
 Row = tuple[Tensor | None, ...]
+Made = tuple[Any, Any, Any]     # a dict, a key that is new in it or has a new value, and the old one; None: it had none
 Group = Mapping[str, Any]
 
 
 class Kept(NamedTuple):
     """What is kept of each parameter."""
 
-    formats: StateFormats
+    formats: Sequence[StateFormats]     # of each group
+    asked: list[Asked]                  # and what it asked for
     rounding: str
     averaged: bool
     counted: bool           # whether torch keeps "step" in the state of the class; else only beside what is narrow
+
+
+def take_away(made: list[Made]) -> None:
+    """Let the dicts be what they were."""
+    for where, key, old in reversed(made):
+        if old is None:
+            where.pop(key, None)
+        else:
+            where[key] = old
 
 
 def entries(state: Mapping[Any, Any], params: list[Any] | None) -> list[Any]:
@@ -50,20 +61,21 @@ class Layout(Tensors):
     names: the rule of each group. grads: of all parameters of the groups. state: the optimizer's. last: the layout that
     this one replaces; it knows counts that the state does not. begin: the number of the first parameter, None if the
     groups hold the optimizer's all. waiting: hold also those that have state, but no gradient now. made: receives
-    (dict, key) of all state that is new, for who has to take it away again if this is not finished: state without a
+    all state that is new or converted, for who has to take it away again if this is not finished: state without a
     count would be taken for that of a step.
     """
 
     def __init__(self, family: Family, kept: Kept, groups: Sequence[Group], names: list[str], grads: list[Any],
-                 state: Any, made: list[tuple[Any, Any]], *, last: Layout | None, begin: int | None,
+                 state: Any, made: list[Made], *, last: Layout | None, begin: int | None,
                  waiting: bool = True) -> None:
         self.made = made
         self.names, self.kept, self.whole = names, kept, begin is None
-        self.shapes = family.shapes
+        self.shapes, self.codes = family.shapes, family.codes
         self.params: list[Any] = [p for group in groups for p in group["params"]]
         self.sizes = [(len(group["params"]), len(group)) for group in groups]
         self.members: list[int] = []                    # numbers of the parameters that take part
         self.rows: list[Row] = []                       # of each (p, state..., compensation, copy, average)
+        self.formats: list[StateFormats] = []           # of each
         self.parts: list[Tensor] = []                   # and what of p is in this process, or is stepped for it
         self.detours = Detours()
         self.carried: Carried
@@ -81,9 +93,10 @@ class Layout(Tensors):
                 if grads[i] is not None or waiting and (state.get(p) or not rule.keys and id(p) in known):
                     needs = rule.keys or kept.averaged or _tensors.kept_as(p).narrow
                     if needs and p not in state:
-                        made.append((state, p))
+                        made.append((state, p, None))
                     entry = state[p] if needs else state.get(p, {})
                     counts.append(count_of(entry, rule, known.get(id(p))))
+                    self.formats.append(kept.formats[number])
                     self.rows.append(self._row(p, entry, rule, first))
                     gathered.add(rule, self.rows[-1], len(self.members), number)
                     group_of.append(number)
@@ -113,7 +126,7 @@ class Layout(Tensors):
 
     def _row(self, p: Any, entry: dict[str, Any], rule: Rule, first: Mapping[str, float]) -> Row:
         mine, format_of_p = _tensors.real(_tensors.local(p)), _tensors.kept_as(p)
-        forms = {key: self.kept.formats.of(key, p.numel(), format_of_p) for key in rule.keys}
+        forms = {key: self.formats[-1].of(key, p.numel(), format_of_p) for key in rule.keys}
         forms |= beside(format_of_p, self.kept.rounding, self.kept.averaged)
         mine = self.detours.stepped(mine, any(FORMATS[form].block > 1 for form in forms.values()))
         self.parts.append(mine)
@@ -126,7 +139,10 @@ class Layout(Tensors):
                 new = _tensors.state_of(p, first.get(key, 0.0), form, self.shapes.get(key, "parameter"))
                 if key in ("master", "average"):        # the parameter as exactly as it is known
                     new.copy_(p if key == "master" else entry.get("master", p))
-                self.made.append((entry, key))
+                self.made.append((entry, key, None))
+                entry[key] = new
+            elif (new := _tensors.recoded(key, entry[key], p, form, self.codes.get(key, 0))) is not entry[key]:
+                self.made.append((entry, key, entry[key]))
                 entry[key] = new
             part = _tensors.local(entry[key])
             if FORMATS[form].block > 1:
@@ -189,9 +205,10 @@ class Layout(Tensors):
         dicts = state.values() if self.whole else [state.get(p, {}) for p in self.params]
         return _kernels.found(groups, self.params, dicts, self.entries, *_tensors.PLAIN)
 
-    def fits(self, names: list[str], rounding: str, averaged: bool, grads: list[Any]) -> bool:
+    def fits(self, names: list[str], rounding: str, averaged: bool, grads: list[Any], formats: list[Asked]) -> bool:
         """Whether a step that found these is one of these rules, of this kind and of no further parameter."""
-        return (names == self.names and rounding == self.kept.rounding and averaged == self.kept.averaged
+        return (names == self.names and agree(formats, self.kept.asked) and rounding == self.kept.rounding
+                and averaged == self.kept.averaged
                 and not (self.outside and any(grads[i] is not None for i in self.outside)))
 
     def still(self) -> bool:

@@ -20,31 +20,22 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from optcore.formats import FORMATS
 from optcore.rules import FAMILIES, RULES, Family
 from optcore.rules.settings import MOST_SEED, explain, whole
 from optcore.step import threads as _threads
-from optcore.step.options import STEP, TORCH, Ask, check, defaults, options
+from optcore.step.options import STEP, TORCH, Ask, check, options
 from optcore.step.policy import Policy
 from optcore.step.share import Meant
-from optcore.step.state import StateFormats
-from optcore.torch import _rows, _tensors
-from optcore.torch._layout import Copies, Kept, Layout
+from optcore.step.state import StateFormats, asked, remembered
+from optcore.torch import _grouped, _rows, _tensors
+from optcore.torch._grouped import EXTRAS, refuse_extras
+from optcore.torch._layout import Copies, Kept, Layout, Made, take_away
 from optcore.torch._written import Written
 
-EXTRAS = defaults(TORCH)                    # keyword arguments beside torch's; attributes of the same names
 _values = attrgetter(*EXTRAS)               # of an optimizer
 _numbers = count()                          # of the optimizers that are given no seed
 TENSORS = 1 << 24                           # more than an optimizer has: the noise of no two of its tensors is the same
 _asked = attrgetter(*(name if name in EXTRAS else "_not_asked" for name in options(STEP)))
-
-
-def refuse_extras(group: Mapping[str, Any], number: int) -> None:
-    """Refuse a group that has one of our keywords: torch keeps whatever it finds there, and nobody would read it."""
-    if not group.keys().isdisjoint(EXTRAS):
-        name = next(key for key in group if key in EXTRAS)
-        raise TypeError(f"param_groups[{number}] has {name}={group[name]!r}: {name} is a keyword of the optimizer, for "
-                        "all its groups; give it to the constructor, or make an optimizer for each of them")
 
 
 @cache
@@ -66,6 +57,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
     _step_supports_amp_scaling = True           # GradScaler leaves unscaling and skipping to step()
 
     state_dtype: str | Mapping[str, str]
+    min_8bit_size: int
     seed: int
     max_norm: float | None
     clip_value: float | None
@@ -90,7 +82,6 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
             extras["seed"] = TENSORS * next(_numbers)
         self.__dict__.update(extras, skipped=0, grad_norm=None)
         self._check_extras()
-        self._formats = StateFormats(self.family, self.state_dtype)
         self._layouts: dict[Any, Layout] = {}
         self._before, self._written = None, Written({})
         if callable(args[0] if args else settings.get("lr")):
@@ -98,10 +89,11 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         super().__init__(params, *args, **settings)
         _tell_threads()
         for group in self.param_groups:         # what torch's constructor made already (Adagrad) in our formats
+            formats = self._formats_of(group)
             for p in group["params"]:
-                for key in self.state.get(p, {}).keys() & self._formats.wanted.keys():
+                for key in self.state.get(p, {}).keys() & formats.wanted.keys():
                     value = float(group.get(self.family.fill.get(key, ""), 0.0))
-                    self.state[p][key] = _tensors.state_of(p, value, self._formats.of(
+                    self.state[p][key] = _tensors.state_of(p, value, formats.of(
                         key, p.numel(), _tensors.kept_as(p)), self.family.shapes[key])
         if self.defaults.get("differentiable"):
             raise ValueError(f"differentiable=True: autograd does not see the fused step; use {self.rival}")
@@ -112,33 +104,32 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         try:
             if now == self._checked_values:
                 return
-        except ValueError:                      # an array is among them
+        except (ValueError, RuntimeError):      # an array or a tensor is among them
             pass
         check(TORCH, dict(zip(EXTRAS, now, strict=True)))
+        self._formats_of({})
         whole("seed", self.seed, 0, MOST_SEED)
         self._threads = 0 if self.num_threads is None else _threads.checked(self.num_threads)
         self._checked_values, self._ask = now, Ask(*_asked(self))
 
+    def _formats_of(self, group: Mapping[str, Any]) -> StateFormats:
+        """Those of a group's state. Raises TypeError or ValueError for what it may not ask for."""
+        return StateFormats(self.family, *asked([group], self.state_dtype, self.min_8bit_size)[0])
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's; refuses parameters that the kernels cannot step and keywords that are the optimizer's, and then
-        adds nothing."""
+        """As torch's; a group may have its own state_dtype and min_8bit_size. Refuses parameters that the kernels
+        cannot step and keywords that are the optimizer's, and then adds nothing."""
         if isinstance(param_group, dict):
             refuse_extras(param_group, len(self.param_groups))
+            formats = self._formats_of(param_group)
         super().add_param_group(param_group)
         try:
             for k, p in enumerate(self.param_groups[-1]["params"]):
                 label = self._label(len(self.param_groups) - 1, k)
                 _tensors.check_parameter(label, p, self.rival, self.rounding)
-                kept = _tensors.kept_as(p)
-                self._formats.check(label, kept)
                 if "row" in self.family.shapes.values():
                     _tensors.check_rows(label, p)
-                if p.is_complex() and any(form != "float32" for form in self._formats.wanted.values()):
-                    raise TypeError(f"state_dtype={self.state_dtype!r}: {label} is complex, for which it is not")
-                forms = [self._formats.of(key, p.numel(), kept) for key in self._formats.wanted]
-                if _tensors.sharded(p) and any(FORMATS[form].block > 1 for form in forms):
-                    raise ValueError(f"{label} is sharded, and state_dtype=\"int8\" is not for shards: a checkpoint "
-                                     "could not cut its blocks of 256 elements anew; \"bfloat16\" is")
+                _grouped.check_formats(label, p, formats, self.family)
         except Exception:
             self.param_groups.pop()
             raise
@@ -211,8 +202,9 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         if (scale := getattr(self, "grad_scale", None)) is not None:        # torch's GradScaler sets it
             ask = ask._replace(grad_scale=float(scale))
         meant = [self._pick(group) for group in groups]
+        formats = asked(groups, self.state_dtype, self.min_8bit_size)
         fits = layout is not None and holds and layout.fits(
-            [name for name, _ in meant], self.rounding, self.average is not None, grads)
+            [name for name, _ in meant], self.rounding, self.average is not None, grads, formats)
         if fits and plain and layout is not None and layout.direct:
             flat = layout.mine(grads)
             if self._try(layout, groups, meant, flat, None, ask):
@@ -256,16 +248,16 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         begin = None if only is None else next(k for k, p in enumerate(
             p for group in self.param_groups for p in group["params"]) if p is only)
 
-        kept = Kept(self._formats, self.rounding, self.average is not None, self.counted)
+        kept = Kept([self._formats_of(group) for group in groups], remembered(asked(
+            groups, self.state_dtype, self.min_8bit_size)), self.rounding, self.average is not None, self.counted)
 
         def laid_out(waiting: bool) -> Layout:
-            made: list[tuple[Any, Any]] = []
+            made: list[Made] = []
             try:
                 return Layout(self.family, kept, groups, [name for name, _ in meant], grads, self.state, made,
                               last=layout, begin=begin, waiting=waiting)
             except BaseException:
-                for where, key in reversed(made):
-                    where.pop(key, None)
+                take_away(made)
                 raise
 
         try:
@@ -291,7 +283,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         flat = []
         for k, (g, p) in enumerate(zip(grads, layout.mine(layout.params), strict=True)):
             if g is not None:
-                _rows.check_gradient(self._name_of, g, p, self.family, self._formats)
+                _rows.check_gradient(self._name_of, g, p, self.family, layout.formats[k])
                 if g.layout != torch.strided:
                     flat.append(_rows.of(g))
                     continue
@@ -306,10 +298,12 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         params, stepped = [p for group in groups for p in group["params"]], []
         names = {id(p): self._label(n, k) for n, group in enumerate(self.param_groups)
                  for k, p in enumerate(group["params"])}
-        for p, g in zip(params, grads, strict=True):
+        formats = [kept for group in groups for kept in [self._formats_of(group)] for _ in group["params"]]
+        for p, g, kept in zip(params, grads, formats, strict=True):
             if g is not None:
                 _tensors.check_parameter(names[id(p)], p, self.rival, self.rounding)
-                _rows.check_gradient(self._name_of, g, p, self.family, self._formats)
+                _grouped.check_formats(names[id(p)], p, kept, self.family)
+                _rows.check_gradient(self._name_of, g, p, self.family, kept)
                 stepped.append((names[id(p)], _tensors.local(p)))
         _tensors.check_apart(stepped)
         if twice := [p for p, n in Counter(params).items() if n > 1]:
@@ -403,9 +397,11 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
         """As torch's: takes over settings and state that an optimizer of this class or of torch's gave, and the seed if
         this optimizer was given none; 0 where the state has none, as what 0.1 saved.
 
-        State of another format than this optimizer keeps is converted at the next step, bfloat16 to nearest.
+        State of another format than this optimizer keeps is converted at the next step, to nearest. A group's own
+        state_dtype and min_8bit_size are taken over, and stay where the state has none.
         """
         given: list[dict[str, Any]] = []
+        ours = _grouped.own(self.param_groups)
 
         def take_over(_: Any) -> None:
             # As it was given: torch casts it to the parameter's dtype and shares "step". Before anyone's hooks see it.
@@ -416,13 +412,18 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
                     if isinstance(value, Tensor):
                         kept = value.detach().to("cpu", copy=True)
                         self.state[p][key] = _tensors.from_0_1(kept, p, self.family.codes.get(key, 0))
+            for group, kept_here in zip(self.param_groups, ours, strict=True):
+                group.update({key: value for key, value in kept_here.items() if key not in group})
             self._written = Written(self.state)
             if not self._seeded and ("seed" in given[0] or given[0]["state"]):
                 self.seed = given[0].get("seed", 0)
 
         def look_at(_: Any, d: dict[str, Any]) -> None:
-            for number, group in enumerate(d["param_groups"]):
+            for number, (group, mine) in enumerate(zip(d["param_groups"], self.param_groups, strict=False)):
                 refuse_extras(group, number)
+                formats = self._formats_of({**mine, **group})
+                for k, p in enumerate(mine["params"]):
+                    _grouped.check_formats(self._label(number, k), p, formats, self.family)
             whole("seed", d.get("seed", 0), 0, MOST_SEED)
             given.append(d)
 
@@ -436,7 +437,7 @@ class FusedOptimizer(Policy, torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._take_over()
-        kept = (*EXTRAS, "skipped", "grad_norm", "_formats", "_seeded")
+        kept = (*EXTRAS, "skipped", "grad_norm", "_seeded")
         return {**super().__getstate__(), **{k: self.__dict__[k] for k in kept}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from optcore.formats import FORMATS
 from optcore.rules import RULES
 from optcore.rules.settings import explain
 from optcore.torch import _tensors
-from optcore.torch._optimizer import EXTRAS, FusedOptimizer
+from optcore.torch._grouped import EXTRAS
+from optcore.torch._optimizer import FusedOptimizer
 
 
 class TabledOptimizer(FusedOptimizer):
@@ -50,8 +50,7 @@ class LookaheadOptimizer(TabledOptimizer):
                 v, exact = s[rule.keys[0]], s["master"] if "master" in s else p.detach()
                 exact = exact.float() if _tensors.kept_as(p).narrow else exact
                 if v.dtype == torch.uint8:
-                    codes = FORMATS[self._formats.of(rule.keys[0], p.numel(), _tensors.kept_as(p))]
-                    v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), 0)).view(p.shape)
+                    v = _tensors.recoded(rule.keys[0], v, p, "float32", 0)
                 if "compensation" in s:
                     exact = exact + s["compensation"]
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]

@@ -166,11 +166,26 @@ def from_0_1(t: Tensor, p: Tensor, code: int) -> Tensor:
     return torch.from_numpy(FORMATS[form_of(codes)].renewed(codes, p.numel(), code))
 
 
+def recoded(key: str, t: Any, p: Any, form: str, code: int) -> Any:
+    """State t of p; if it is in codes and `form` is not, or the other way round, converted by value, to nearest."""
+    blocks = FORMATS[form].block > 1
+    if not isinstance(t, Tensor) or (t.dtype == torch.uint8) == blocks:
+        return t
+    if blocks:
+        check_state(key, t, p)
+        values = local(t).float().contiguous().reshape(-1).numpy()
+        return torch.from_numpy(FORMATS[form].store(values, code))
+    codes = t.numpy()
+    found = form_of(codes)
+    check_codes(key, t, p, found)
+    return torch.from_numpy(FORMATS[found].decode(codes, p.numel(), code)).reshape(p.shape)
+
+
 def check_codes(key: str, codes: Tensor, p: Tensor, form: str) -> Tensor:
     """State in blocks of codes that fits p, or the error that says what does."""
     needed = FORMATS[form].shape(tuple(p.shape))
     if codes.dtype != torch.uint8 or tuple(codes.shape) != needed:
-        raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; under state_dtype={form!r} "
+        raise TypeError(f"state {key!r} is {codes.dtype} of shape {tuple(codes.shape)}; in {form!r} "
                         f"torch.uint8 of shape {needed} is needed")
     return codes
 
