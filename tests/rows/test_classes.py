@@ -230,7 +230,6 @@ print(resident, pages * 4096, os.stat(sys.argv[1]).st_blocks * 512, int((table[i
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and maps of Linux")
 def test_a_table_larger_than_memory(tmp_path):
     """A file of 3 times the memory that the process may have: of it only pages with touched rows are read, but for what
     the kernel reads ahead and maps around a fault (16 pages)."""

@@ -110,7 +110,7 @@ def test_the_optimizers_own_formats_may_be_changed_between_steps():
     assert opt.state[a]["exp_avg"].dtype == torch.uint8 and opt.state[b]["exp_avg"].dtype == torch.float32
     opt.state_dtype = "float32"
     opt.step()
-    # Two steps of decay; half a unit of the 4 bits after the first for the conversion, and half for the step's rounding;
+    # Two steps of decay; half one of the 4 bits after the first for the conversion, half for the rounding of a step;
     # the smallest code is an eighth of the block's unit, of which its largest has 2^15 at least.
     assert ((opt.state[a]["exp_avg_sq"] - 0.999 ** 2 * exact).abs() <= exact / 15 + exact.max() * 2.0 ** -17).all()
 

@@ -15,7 +15,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
 from optcore.kernels.formats cimport LOOP_FLOAT64, SCRATCH
-from optcore.kernels.platform cimport prefetch_near
+from optcore.kernels.platform cimport prefetch
 from optcore.kernels.team cimport Part, share
 from optcore.kernels.tensor cimport Rows, Tensor
 
@@ -209,10 +209,10 @@ cdef inline const number* values_at(const Tensor* t, Py_ssize_t k, Py_ssize_t co
 
 
 cdef inline void ask_for(const void* x, Py_ssize_t bytes) noexcept nogil:
-    cdef const char* at = <const char*> x
-    cdef const char* end = at + min(bytes, <Py_ssize_t> ASKED)
+    cdef const char* end = <const char*> x + min(bytes, <Py_ssize_t> ASKED)
+    cdef const char* at = <const char*> x - (<size_t> x & (CACHE_LINE - 1))
     while at < end:
-        prefetch_near(at)
+        prefetch(at)
         at += CACHE_LINE
 
 

@@ -8,8 +8,8 @@
 # Design:
 #   a) A row of float32 (or float64) arrays is stepped where it lies. Rows are met in no order that the processor could
 #      foresee, so those to come are asked for beforehand.
-#   b) Short rows, and what is stored in other formats, are copied side by side into the first cache, stepped as one and
-#      written back; rounding goes by the element's number in the whole table, as in a dense step.
+#   b) Short rows of float32, and what is stored in other formats, are copied side by side into the first cache, stepped as
+#      one and written back; rounding goes by the element's number in the whole table, as in a dense step.
 #   c) What a row has missed is made up for first (catching_up.pxd), while the row is at hand.
 #   d) A rule of one number a row adds the mean square of the row's gradient to that, and its loop meets it at each element.
 
@@ -35,30 +35,40 @@ cdef inline void ask_for_row(const Tensor* t, Py_ssize_t u) noexcept nogil:
     cdef int k
     ask_for(<const char*> t.p + at * t.p_format.bytes, r.width * t.p_format.bytes)
     for k in range(MAX_SLOTS):
-        if t.s[k] != NULL and not (r.numbered and k == 0):
+        if t.s[k] != NULL and r.numbered and k == 0:
+            ask_for(<const char*> t.s[k] + row_of(r, u) * t.s_format[k].bytes, 1)
+        elif t.s[k] != NULL:
             ask_for(<const char*> t.s[k] + at * t.s_format[k].bytes, r.width * t.s_format[k].bytes)
     if r.words != NULL and takes_part(r):
         for word in range(r.starts[u], min(r.starts[u + 1], r.starts[u] + SOON)):
             ask_for_values(t, word)
 
 
+cdef inline bint is_plain(const number* kind, const Tensor* t) noexcept nogil:
+    """Whether the prelude leaves the gradient as it is."""
+    cdef const number* x = <const number*> t.scalars
+    return x[0] == 1 and x[1] == 0 and t.clip_value == INFINITY
+
+
 cdef inline bint as_it_is(const Tensor* t) noexcept nogil:
-    """Whether the loop can read and write every array where it lies."""
-    cdef bint good = t.rows.width >= SHORT and not t.rows.numbered
+    """Whether the loop reads and writes every array where it lies: always in float64; where rows are short, copies are
+    faster."""
+    cdef bint good = t.p_format.decode == NULL and (t.rows.width >= SHORT or t.rows.numbered)
     cdef int k
-    if t.wide:
-        return good
-    good = good and t.p_format.decode == NULL
     for k in range(MAX_SLOTS):
         good = good and (t.s[k] == NULL or t.s_format[k].decode == NULL)
-    return good
+    return good or t.wide
 
 
 cdef inline void in_place(const number* kind, const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
     """Touched rows u..stop, each where it lies."""
     cdef number[SCRATCH] scratch
+    cdef number[SCRATCH] numbers                    # a row's own, at each of its elements
+    cdef number[MAX_SCALARS] scalars
     cdef Tensor c = t[0]
     cdef Py_ssize_t width = t.rows.width, at, column, m
+    cdef bint active = takes_part(t.rows), numbered = t.rows.numbered, prepared = not is_plain(kind, t)
+    cdef double mean = 0
     cdef int k
     while u < stop:
         if u + AHEAD < stop:
@@ -66,6 +76,8 @@ cdef inline void in_place(const number* kind, const Tensor* t, Py_ssize_t u, Py_
         at = row_of(t.rows, u) * width
         if t.follows:
             follow(t, at, width)
+        if active and numbered and width > SCRATCH:
+            mean = mean_square(kind, t, u)
         column = 0
         while column < width:
             m = min(<Py_ssize_t> SCRATCH, width - column)
@@ -73,29 +85,41 @@ cdef inline void in_place(const number* kind, const Tensor* t, Py_ssize_t u, Py_
             for k in range(MAX_SLOTS):
                 if t.s[k] != NULL:
                     c.s[k] = <number*> t.s[k] + at + column
+            if numbered:
+                c.s[0] = numbers
             if t.rows.behind != NULL:
-                catch_up(scratch, t, &c, row_of(t.rows, u), column, m)
-            if takes_part(t.rows):
-                c.g = summed(t, u, column, m, scratch)
+                catch_up(<number*> scratch, t, &c, row_of(t.rows, u), column, m)
+            if active:
+                c.g = summed(t, u, column, m, <number*> scratch)
+                if numbered:
+                    if prepared:
+                        prepare(t, <const number*> c.p, <const number*> c.g, <number*> scratch, m, <number*> scalars)
+                        c.g = scratch
+                        c.scalars = scalars
+                        c.clip_value = INFINITY
+                    if width <= SCRATCH:
+                        mean = block_of_squares(<const number*> c.g, m) / width
+                    number_row(t, u, column == 0, mean, <number*> numbers, m)
                 t.each(NULL, NULL, &c, 0, m)
             column += m
         if t.rows.behind != NULL:
             mark(t.rows, row_of(t.rows, u))
         if number is double:
-            if takes_part(t.rows):
+            if active:
                 aside64(t, at, width)
-        elif takes_part(t.rows):
+        elif active:
             aside(t, at, <const float*> t.p + at, width)
         elif t.copy != NULL:
             t.copy_format.nearest(<const float*> t.p + at, <char*> t.copy + at * t.copy_format.bytes, width)
         u += 1
 
 
-cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
-    """Touched rows u..stop, copied side by side; of a row that fills more than a scratch, a part at a time."""
-    cdef number[2 + MAX_SLOTS][SCRATCH] scratch     # of g, p, then of the state
-    cdef number[SCRATCH] none                       # a gradient of zeros, where rows are behind
-    cdef number[MAX_SCALARS] scalars
+cdef inline void copied(const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
+    """Touched rows u..stop of a tensor in float32's arithmetic, copied side by side; of a row that fills more than a scratch,
+    a part at a time."""
+    cdef float[2 + MAX_SLOTS][SCRATCH] scratch      # of g, p, then of the state
+    cdef float[SCRATCH] none                        # a gradient of zeros, where rows are behind
+    cdef float[MAX_SCALARS] scalars
     cdef Tensor c = t[0]
     cdef Tensor b = t[0]                            # of a row that is behind
     cdef Py_ssize_t width = t.rows.width, column = 0, m = min(<Py_ssize_t> SCRATCH, width)
@@ -114,31 +138,29 @@ cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ss
                 ask_for_row(t, ahead)
         m = min(<Py_ssize_t> SCRATCH, width - column)
         for j in range(n):
-            gather(t, u + j, column, m, <number*> scratch[0] + j * m, <number*> scratch[1] + j * m,
-                   <number*> scratch[2] + j * m)
+            gather(t, u + j, column, m, scratch[0] + j * m, scratch[1] + j * m, scratch[2] + j * m)
         if t.rows.behind != NULL:
             for j in range(n):
-                b.p = <number*> scratch[1] + j * m
+                b.p = scratch[1] + j * m
                 for k in range(MAX_SLOTS):
                     if t.s[k] != NULL:
-                        b.s[k] = <number*> scratch[2 + k] + j * m
-                catch_up(<number*> none, t, &b, row_of(t.rows, u + j), column, m)
+                        b.s[k] = scratch[2 + k] + j * m
+                catch_up(<float*> none, t, &b, row_of(t.rows, u + j), column, m)
         if t.rows.numbered and takes_part(t.rows):
-            prepare(t, <const number*> scratch[1], <const number*> scratch[0], <number*> scratch[0], n * m,
-                    <number*> scalars)
+            prepare(t, <const float*> scratch[1], <const float*> scratch[0], <float*> scratch[0], n * m, <float*> scalars)
             c.scalars = scalars
             c.clip_value = INFINITY
             for j in range(n):
                 if width > SCRATCH:
                     if column == 0:
-                        mean = mean_square(<const number*> NULL, t, u)
+                        mean = mean_square(<const float*> NULL, t, u)
                 else:
-                    mean = block_of_squares(<const number*> scratch[0] + j * m, m) / width
-                number_row(t, u + j, column == 0, mean, <number*> scratch[2] + j * m, m)
+                    mean = block_of_squares(<const float*> scratch[0] + j * m, m) / width
+                number_row(t, u + j, column == 0, mean, <float*> scratch[2] + j * m, m)
         if takes_part(t.rows):
             t.each(NULL, NULL, &c, 0, n * m)
         for j in range(n):
-            scatter(t, u + j, column, m, <const number*> scratch[1] + j * m, <const number*> scratch[2] + j * m)
+            scatter(t, u + j, column, m, scratch[1] + j * m, scratch[2] + j * m)
         column += m
         if column >= width:
             if t.rows.behind != NULL:
@@ -148,39 +170,34 @@ cdef inline void copied(const number* kind, const Tensor* t, Py_ssize_t u, Py_ss
             u += n
 
 
-cdef inline void gather(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, number* g, number* p,
-                        number* s) noexcept nogil:
+cdef inline void gather(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, float* g, float* p, float* s) noexcept nogil:
     """A part of a row, at most a scratch, into one of each array."""
     cdef Py_ssize_t at = row_of(t.rows, u) * t.rows.width + column
-    cdef const number* x
+    cdef const float* x
     cdef const Format* f
     cdef int k
     if takes_part(t.rows):
         x = summed(t, u, column, m, g)
         if x != g:
-            memcpy(g, x, m * sizeof(number))
-    if number is double:
-        memcpy(p, <const double*> t.p + at, m * sizeof(double))
+            memcpy(g, x, m * sizeof(float))
+    if t.follows:
+        follow(t, at, m)
+    if t.p_format.decode == NULL:
+        memcpy(p, <const float*> t.p + at, m * sizeof(float))
     else:
-        if t.follows:
-            follow(t, at, m)
-        if t.p_format.decode == NULL:
-            memcpy(p, <const float*> t.p + at, m * sizeof(float))
-        else:
-            read_parameters(t, at, p, m)
+        read_parameters(t, at, p, m)
     for k in range(MAX_SLOTS):
         if t.s[k] == NULL or (t.rows.numbered and k == 0):
             continue
         f = t.s_format[k]
-        if number is float:
-            if f.decode != NULL:
-                f.decode(<const char*> t.s[k] + at * f.bytes, units_of(t, k, at), s + k * SCRATCH, m, t.codes >> (4 * k) & 15)
-                continue
-        memcpy(s + k * SCRATCH, <const number*> t.s[k] + at, m * sizeof(number))
+        if f.decode != NULL:
+            f.decode(<const char*> t.s[k] + at * f.bytes, units_of(t, k, at), s + k * SCRATCH, m, t.codes >> (4 * k) & 15)
+        else:
+            memcpy(s + k * SCRATCH, <const float*> t.s[k] + at, m * sizeof(float))
 
 
-cdef inline void scatter(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, const number* p,
-                         const number* s) noexcept nogil:
+cdef inline void scatter(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, const float* p,
+                         const float* s) noexcept nogil:
     """And back."""
     cdef Py_ssize_t at = row_of(t.rows, u) * t.rows.width + column
     cdef const Format* f
@@ -190,27 +207,21 @@ cdef inline void scatter(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ss
         if t.s[k] == NULL or (t.rows.numbered and k == 0):
             continue
         f = t.s_format[k]
-        if number is float:
-            if f.decode != NULL:
-                which = t.decays >> (4 * k) & 15
-                decay = (<const float*> t.scalars)[PRELUDE + which - 1] if which else 1
-                f.encode(s + k * SCRATCH, <char*> t.s[k] + at * f.bytes, units_of(t, k, at), m, t.noise, k,
-                         t.offset + <uint64_t> at, t.codes >> (4 * k) & 15, decay)
-                continue
-        memcpy(<number*> t.s[k] + at, s + k * SCRATCH, m * sizeof(number))
-    if number is double:
-        memcpy(<double*> t.p + at, p, m * sizeof(double))
-        if takes_part(t.rows):
-            aside64(t, at, m)
-    else:
-        if t.p_format.decode == NULL:
-            memcpy(<float*> t.p + at, p, m * sizeof(float))
+        if f.decode != NULL:
+            which = t.decays >> (4 * k) & 15
+            decay = (<const float*> t.scalars)[PRELUDE + which - 1] if which else 1
+            f.encode(s + k * SCRATCH, <char*> t.s[k] + at * f.bytes, units_of(t, k, at), m, t.noise, k,
+                     t.offset + <uint64_t> at, t.codes >> (4 * k) & 15, decay)
         else:
-            write_parameters(t, at, p, m)
-        if takes_part(t.rows):
-            aside(t, at, p, m)
-        elif t.copy != NULL:
-            t.copy_format.nearest(p, <char*> t.copy + at * t.copy_format.bytes, m)
+            memcpy(<float*> t.s[k] + at, s + k * SCRATCH, m * sizeof(float))
+    if t.p_format.decode == NULL:
+        memcpy(<float*> t.p + at, p, m * sizeof(float))
+    else:
+        write_parameters(t, at, p, m)
+    if takes_part(t.rows):
+        aside(t, at, p, m)
+    elif t.copy != NULL:
+        t.copy_format.nearest(p, <char*> t.copy + at * t.copy_format.bytes, m)
 
 
 cdef inline uint8_t* units_of(const Tensor* t, int k, Py_ssize_t at) noexcept nogil:
@@ -260,7 +271,5 @@ cdef inline void by_rows(const Tensor* t, Py_ssize_t lo, Py_ssize_t hi) noexcept
             in_place(<const double*> NULL, t, u, stop)
         else:
             in_place(<const float*> NULL, t, u, stop)
-    elif t.wide:
-        copied(<const double*> NULL, t, u, stop)
     else:
-        copied(<const float*> NULL, t, u, stop)
+        copied(t, u, stop)

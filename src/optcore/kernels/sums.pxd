@@ -32,12 +32,11 @@ cdef inline double block_of_squares(const number* x, Py_ssize_t n) noexcept nogi
     for j in range(n - whole):
         value = x[whole + j]
         lane[j] = lane[j] + value * value
-    i = LANES // 2
-    while i:
-        for j in range(i):
-            lane[j] = lane[j] + lane[j + i]
-        i = i // 2
-    return lane[0]
+    for j in range(8):
+        lane[j] = lane[j] + lane[j + 8]
+    for j in range(4):
+        lane[j] = lane[j] + lane[j + 4]
+    return (lane[0] + lane[2]) + (lane[1] + lane[3])
 
 
 cdef inline Py_ssize_t blocks_of(const Tensor* t) noexcept nogil:

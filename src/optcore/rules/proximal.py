@@ -9,7 +9,7 @@ import numpy as np
 
 from optcore.rules import elementwise
 from optcore.rules.row import Choice, Family, Race, Rule, State
-from optcore.rules.settings import NONNEGATIVE, POSITIVE, Setting
+from optcore.rules.settings import INVERTIBLE, NONNEGATIVE, Setting
 
 MCMAHAN = "H. B. McMahan et al., Ad click prediction: a view from the trenches, KDD 2013, algorithm 1"
 
@@ -38,9 +38,9 @@ _FIRST = Setting("initial_accumulator_value", 0.1, NONNEGATIVE, "", scheduled=Fa
 
 RULES = (
     Rule("ftrl", FTRL,
-         (State("linear", "z", sensitive=True),         # parameters are made from it: its precision is theirs
-          State("accumulator", "n", nonnegative=True, start=_FIRST)),
-         (Setting("lr", 1e-3, POSITIVE, "learning rate (alpha)"),
+         (State("linear", "z", sensitive=True),         # parameters are made from both: their precision is theirs
+          State("accumulator", "n", nonnegative=True, sensitive=True, start=_FIRST)),
+         (Setting("lr", 1e-3, INVERTIBLE, "learning rate (alpha)"),
           Setting("beta", 0.0, NONNEGATIVE, "added to the root of n: makes the first steps shorter"),
           Setting("l1", 0.0, NONNEGATIVE, "L1 penalty: where |z| does not exceed it the parameter is 0"),
           Setting("l2", 0.0, NONNEGATIVE, "L2 penalty on the parameter, the paper's lambda_2")), ftrl,

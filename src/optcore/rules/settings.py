@@ -19,12 +19,14 @@ FLOAT32_MAX = 3.4028234663852886e38
 # A domain is a Python condition on x: the check and the error message both come from it.
 NONNEGATIVE = f"0.0 <= x <= {FLOAT32_MAX!r}"
 POSITIVE = f"0.0 < x <= {FLOAT32_MAX!r}"
+INVERTIBLE = f"{2.0 ** -126!r} <= x <= {FLOAT32_MAX!r}"     # 1 / x is a float32
 MEASURE = "0.0 <= x"                # infinity too
 FRACTION = "0.0 <= x < 1.0"
 SHRINKING = "0.0 < x < 1.0"
 GROWING = f"1.0 < x <= {FLOAT32_MAX!r}"
 FLAG = ""
 IN_WORDS = {NONNEGATIVE: "finite and not negative", MEASURE: "not negative", POSITIVE: "finite and above 0",
+            INVERTIBLE: "finite and at least 2^-126",
             FRACTION: "from 0 up to but not including 1", SHRINKING: "between 0 and 1",
             GROWING: "finite and above 1"}
 
