@@ -32,7 +32,7 @@ def model():
 
 
 def larger():
-    """Rows of 70 elements: the shards of two, three and four ranks begin and end within blocks, of which it has some."""
+    """Rows of 70 elements: the shards of two, three and four ranks begin and end within blocks."""
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(70, 31), torch.nn.Linear(31, 64))
 

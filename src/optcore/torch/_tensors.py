@@ -10,12 +10,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.formats import FORMATS, Format, form_of, playing
-from optcore.step import arrays as _arrays
+from optcore.formats import FORMATS, Format, playing
 
 R = TypeVar("R")
 
