@@ -18,7 +18,8 @@ from tests.support.torch_tensors import same_bits
 NAMES = ELEMENTWISE_CLASSES
 SIZES = (1, 7, 17, 65, 1025, 5000)
 # The parameters' dtype and the rounding: what is kept beside them.
-WAYS = [(torch.bfloat16, "kahan", "compensation"), (torch.bfloat16, "master", "master"),
+WAYS = [(torch.bfloat16, "kahan", "compensation"), (torch.bfloat16, "residual", "compensation"),
+        (torch.bfloat16, "master", "master"),
         (torch.float16, "master", "master"), (torch.float32, "kahan", None), (torch.bfloat16, "stochastic", None)]
 
 
@@ -211,7 +212,8 @@ def test_stepping_in_backward_keeps_them_too():
     assert all(map(same_bits, *ends))
 
 
-@pytest.mark.parametrize("how", [{"rounding": "kahan"}, {"rounding": "master"}, {"state_dtype": "int8"}])
+@pytest.mark.parametrize("how", [
+    {"rounding": "kahan"}, {"rounding": "residual"}, {"rounding": "master"}, {"state_dtype": "int8"}])
 def test_classical_nesterov_looks_ahead_of_what_is_kept(how):
     p = torch.linspace(-1, 1, 5000).bfloat16().requires_grad_()
     array = plain(p).copy()

@@ -22,7 +22,7 @@ from optcore.step.behind import Behind
 from optcore.step.policy import Tensors
 from optcore.step.rows import Rows, by_row
 from optcore.step.share import Call, Elementwise, Gathered, Meant
-from optcore.step.state import BESIDE, StateFormats, beside
+from optcore.step.state import BESIDE, StateFormats, beside, check_rounding
 
 Written = tuple[Array, Array | None]                         # an array, and which of its rows; None: all
 Copies = tuple[list[Written], list[Array], list[int]]       # what is written, what it held, and the counts of steps
@@ -61,6 +61,7 @@ class Layout(Tensors):
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
         self.formats.check(label, FORMATS[form_of(a)])
+        check_rounding(label, FORMATS[form_of(a)], self.rounding)
         if self.dense and self.block_of(a) > 1:
             raise ValueError(f'rows="dense": {label} would have state in blocks of 8 bits, of which rows cannot be '
                              'brought up to date one by one; rows="lazy" takes it, "bfloat16" goes with both')

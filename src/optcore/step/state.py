@@ -11,6 +11,8 @@ from optcore.rules import SENSITIVE_STATE, Family
 
 SMALL = 4096                    # tensors of fewer elements keep float32 state where blocks of codes are asked for
 BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
+COMPENSATIONS = {"kahan": "bfloat16", "residual": "residual"}       # by rounding
+ALL_NARROW = ("residual",)      # roundings that are for parameters of few bits alone; others leave float32 as it is
 
 
 class StateFormats:
@@ -49,9 +51,16 @@ class StateFormats:
         return "float32" if coded and (size < SMALL or key in self.exact) else form
 
 
+def check_rounding(label: str, kept: Format, rounding: str) -> None:
+    """Raise the error that names a parameter of this format that cannot be rounded so."""
+    if rounding in ALL_NARROW and not kept.narrow:
+        raise TypeError(f"rounding={rounding!r}: it is for bfloat16 parameters; {label} is {kept.name}, which lacks "
+                        "nothing")
+
+
 def beside(kept: Format, rounding: str, averaged: bool) -> dict[str, str]:
     """The storage format of each of BESIDE that is kept of a parameter of this format."""
-    have = {"compensation": "bfloat16" if kept.narrow and rounding == "kahan" else "",
+    have = {"compensation": COMPENSATIONS.get(rounding, "") if kept.narrow else "",
             "master": kept.arithmetic if kept.narrow and rounding == "master" else "",
             "average": kept.arithmetic if averaged else ""}
     return {key: form for key, form in have.items() if form}

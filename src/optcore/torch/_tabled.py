@@ -53,7 +53,7 @@ class LookaheadOptimizer(TabledOptimizer):
                     codes = FORMATS[self._formats.of(rule.keys[0], p.numel(), _tensors.kept_as(p))]
                     v = torch.from_numpy(codes.decode(v.numpy(), p.numel(), 0)).view(p.shape)
                 if "compensation" in s:
-                    exact = exact + s["compensation"]
+                    exact = _tensors.joined(p, s["compensation"])
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
                 settled = dict(zip(mover.fields, scalars, strict=True))
                 ahead[p] = mover.update(exact, v.to(exact.dtype), None, **settled)[0]
