@@ -18,41 +18,49 @@ from bench.harness.timing import Effort, Turn, interleaved
 from optcore import _kernels
 
 ONE_HALF = {"float32": 0.5, "float16": 0.5, "bfloat16": 0x3F00, "float64": 0.5}
-DTYPE = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16, "float64": np.float64}
-FORMATS = {  # name: parameter, gradient, state, copy
-    "float32": ("float32", "float32", "float32", None),
-    "bfloat16 gradient": ("float32", "bfloat16", "float32", None),
-    "float16 gradient": ("float32", "float16", "float32", None),
-    "bfloat16 state": ("float32", "float32", "bfloat16", None),
-    "bfloat16 gradient and state": ("float32", "bfloat16", "bfloat16", None),
-    "bfloat16 gradient and copy": ("float32", "bfloat16", "float32", "bfloat16"),
-    "bfloat16 gradient, state and copy": ("float32", "bfloat16", "bfloat16", "bfloat16"),
-    "8-bit state": ("float32", "float32", "int8", None),
-    "bfloat16 parameter (stochastic rounding), gradient and state": ("bfloat16", "bfloat16", "bfloat16", None),
-    "bfloat16 parameter (stochastic rounding), 8-bit state": ("bfloat16", "float32", "int8", None),
-    "float64": ("float64", "float64", "float64", None),
+DTYPE = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16, "float64": np.float64,
+         "residual": np.int8}
+FORMATS = {  # name: parameter, gradient, state, copy, compensation
+    "float32": ("float32", "float32", "float32", None, None),
+    "bfloat16 gradient": ("float32", "bfloat16", "float32", None, None),
+    "float16 gradient": ("float32", "float16", "float32", None, None),
+    "bfloat16 state": ("float32", "float32", "bfloat16", None, None),
+    "bfloat16 gradient and state": ("float32", "bfloat16", "bfloat16", None, None),
+    "bfloat16 gradient and copy": ("float32", "bfloat16", "float32", "bfloat16", None),
+    "bfloat16 gradient, state and copy": ("float32", "bfloat16", "bfloat16", "bfloat16", None),
+    "8-bit state": ("float32", "float32", "int8", None, None),
+    "bfloat16 parameter (stochastic rounding), gradient and state": ("bfloat16", "bfloat16", "bfloat16", None, None),
+    "bfloat16 parameter (stochastic rounding), 8-bit state": ("bfloat16", "float32", "int8", None, None),
+    "bfloat16 parameter (stochastic rounding) and gradient, 8-bit state": ("bfloat16", "bfloat16", "int8", None, None),
+    "bfloat16 parameter (kahan) and gradient, 8-bit state": ("bfloat16", "bfloat16", "int8", None, "bfloat16"),
+    "bfloat16 parameter (residual) and gradient, 8-bit state": ("bfloat16", "bfloat16", "int8", None, "residual"),
+    "float64": ("float64", "float64", "float64", None, None),
 }
-WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 260 / 256, "float64": 8, None: 0}   # a block has a unit
+WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 260 / 256, "float64": 8, "residual": 1,
+         None: 0}                                                   # a block has a unit
 
 
-def bytes_moved(p, g, state, copy):
-    """A parameter's: p and two state arrays are read and written, g is read, the copy is written."""
-    return 2 * WIDTH[p] + WIDTH[g] + 4 * WIDTH[state] + WIDTH[copy]
+def bytes_moved(p, g, state, copy, compensation):
+    """A parameter's: p, two state arrays and a compensation are read and written, g is read, the copy is written."""
+    return 2 * WIDTH[p] + WIDTH[g] + 4 * WIDTH[state] + WIDTH[copy] + 2 * WIDTH[compensation]
 
 
-def arrays_of(n, parameter, gradient, state, copy):
-    """p, g, the state, a copy or None."""
+def arrays_of(n, parameter, gradient, state, copy, compensation):
+    """p, g, the state, and by name what stands beside them."""
     p, g = (np.full(n, ONE_HALF[form], DTYPE[form]) for form in (parameter, gradient))
-    return [p, g, *(oc.state_array(p, state) for _ in range(2)), None if copy is None else np.zeros(n, DTYPE[copy])]
+    beside = {"copy": copy, "compensation": compensation}
+    return [p, g, *(oc.state_array(p, state) for _ in range(2))], {
+        name: np.zeros(n, DTYPE[form]) for name, form in beside.items() if form}
 
 
 def step_of(n, threads, forms):
-    *arrays, copy = arrays_of(n, *forms)
-    return partial(oc.functional.adam, *arrays, step=10, lr=1e-6, num_threads=threads, copy=copy)
+    arrays, beside = arrays_of(n, *forms)
+    return partial(oc.functional.adam, *arrays, step=10, lr=1e-6, num_threads=threads, **beside)
 
 
 def roof_of(n, threads, forms):
-    return partial(_kernels.roof, *(a for a in arrays_of(n, *forms) if a is not None), num_threads=threads)
+    arrays, beside = arrays_of(n, *forms)
+    return partial(_kernels.roof, *arrays, *beside.values(), num_threads=threads)
 
 
 def measure(n, rounds, threads):

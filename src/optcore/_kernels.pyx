@@ -240,8 +240,8 @@ cdef inline bint is_whole(const Tensor* t, int slots) noexcept:
 
 cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, const Format* f) noexcept:
     """Let the tensor's array number `which` (p, g, state..., compensation, copy, average) be this buffer. False if its
-    format does not go with p's: float64 with anything but float64, but for the gradient, or a compensation of another
-    format."""
+    format does not go with p's: float64 with anything but float64, but for the gradient, or a compensation beside what
+    lacks nothing."""
     cdef int role = role_of(rule, which)
     if role == PARAMETER:
         t.p = b.buf
@@ -259,7 +259,8 @@ cdef inline bint attach(Tensor* t, int rule, int which, const Py_buffer* b, cons
         return t.wide == (f.loop == LOOP_FLOAT64)
     elif role == COMPENSATION:
         t.compensation = b.buf
-        return f == t.p_format
+        t.c_format = f
+        return t.p_format.nearest != NULL       # what is never rounded lacks nothing
     elif role == COPY:
         t.copy = b.buf
         t.copy_format = f
@@ -284,7 +285,7 @@ include "kernels/rows.pxi"
 def apply(int rule, tuple arrays, tuple scalars, int num_threads=0, uint64_t seed=0, uint64_t step=0,
           uint64_t offset=0, bint round_to_nearest=False, double clip_value=INFINITY, double weight=0):
     """Update one tensor: arrays are (p, g, state...), changed in place but for g, which may be by rows; they may be followed
-    by a compensation (of p's format), a copy and an average, each of them an array or None.
+    by a compensation, a copy and an average, each of them an array or None.
 
     seed, step and offset (the number of p's first element, where p is a shard of a larger tensor) fix the noise
     by which what is narrow is rounded. round_to_nearest: parameters are not rounded stochastically. True when done;

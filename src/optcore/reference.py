@@ -126,11 +126,8 @@ def _runner(rule: Rule) -> Callable[..., None]:
             a.view(kept.dtype)[...] = flat.reshape(a.shape)
 
         with np.errstate(all="ignore"):         # the kernels do not warn either
-            start = read(p)
-            if compensation is not None:        # what others have written to lacks nothing
-                lack = read(compensation)
-                own = read(FORMATS[form_of(p)].store(start + kind(0.5) * lack)) == start
-                start = np.where(own, start + lack, start)
+            lacks = None if compensation is None else FORMATS[form_of(compensation)]
+            start = read(p) if lacks is None else lacks.join(p, compensation)
             kept = [a.reshape(a.shape + (1,) * (p.ndim - 1)) if row else read(a, code)
                     for a, code, row in zip(state, rule.codes, of_row, strict=True)]
             new, *new_state = new_values(rule, (start, read(g), *kept),
@@ -139,12 +136,13 @@ def _runner(rule: Rule) -> Callable[..., None]:
             for slot, (a, values) in enumerate(zip(state, new_state, strict=True)):
                 which = rule.decays[slot]
                 write(a, values, slot, rule.codes[slot], scalars[2 + which] if which else 1.0)
-            if compensation is None:
+            if lacks is None:
                 write(p, new, OF_PARAMETER, rounded=rounding)
             else:
-                write(p, new, OF_PARAMETER, rounded="nearest")
-                lacking = new - read(p)         # beside an infinity or NaN there is none
-                write(compensation, np.where(np.isfinite(lacking), lacking, kind(0)), OF_COMPENSATION)
+                bits = noise(seed, step, offset, n, OF_COMPENSATION, lacks.noise_bits)
+                parts = lacks.split(np.ascontiguousarray(new).reshape(-1), bits)
+                for a, part in zip((p, compensation), parts, strict=True):
+                    a.view(part.dtype)[...] = part.reshape(a.shape)
             if average is not None:
                 average[...] = average + kind(average_weight) * (new - average)
             if copy is not None:
@@ -167,11 +165,13 @@ def _check(rule: Rule, arrays: Values, others: dict[str, Any], offset: int) -> N
         kept = format_of(a) if isinstance(a, np.ndarray) else None
         if kept is None or role not in kept.roles:
             raise TypeError(f"{name}: the reference takes NumPy arrays of float32, float64, bfloat16 (its bits as "
-                            "uint16), gradients and copies in float16, state as 8-bit codes")
+                            "uint16), gradients and copies in float16, state as 8-bit codes, a compensation in int8")
         arithmetic = arithmetic or kept.arithmetic
         if role != "gradient" and kept.arithmetic != arithmetic:
             raise TypeError(f"{name} is {kept.name}, {rule.arrays[0]} is {form_of(p)}: with a float64 parameter go "
                             "float64 state and average, no copy and no compensation, and only with it")
+        if role == "compensation" and not FORMATS[form_of(p)].narrow:
+            raise ValueError(f"{name}: {rule.arrays[0]} is {form_of(p)}, which lacks nothing")
         shape = kept.shape(shape_of(p, shapes.get(name, "")))
         if a.shape != shape:
             raise ValueError(f"{name} has shape {a.shape}, for {rule.arrays[0]} of {p.shape} {shape} is needed")

@@ -19,6 +19,7 @@ from tests.support.draws import ELEMENTWISE, ELEMENTWISE_CLASSES, OFFSETS, SIZES
 from tests.support.steps import scalars
 
 GRADIENTS = st.sampled_from(_arrays.GRADIENT)
+COMPENSATIONS = st.sampled_from(_arrays.EXTRAS["compensation"])
 # First elements of a shard: none, a few, and around the multiple of 2^32 at which the noise takes in its number.
 FIRST = st.sampled_from([0, 1, 12345, 2**32 - 100, 2**32, 2**40 + 7])
 
@@ -37,7 +38,7 @@ def cases(draw, rule, n, rng, kind, first, offsets=OFFSETS):
     extras = {"rounding": draw(st.sampled_from(["stochastic", "nearest"])),
               "clip_value": draw(st.sampled_from([None, None, 0.0, 0.3]))}
     if forms[0] == "bfloat16" and draw(st.booleans()):
-        extras["compensation"] = placed(stored(plain[1], "bfloat16"), draw(offsets))
+        extras["compensation"] = placed(stored(plain[1], draw(COMPENSATIONS)), draw(offsets))
     if not wide and draw(st.booleans()):
         extras["copy"] = placed(np.zeros(n, draw(st.sampled_from([np.uint16, np.float16]))), draw(offsets))
     if draw(st.booleans()):

@@ -109,11 +109,14 @@ def walk_narrow_between_guards(isa):
 
 # Parameters, gradient, first and other state arrays, and what follows them: compensation, copy, average. The state in
 # the loop and through the scratch, the parameters rounded in each way, and nothing but what follows.
-HALF = {"float32": np.float32(0.5), "float16": np.float16(0.5), "bfloat16": np.uint16(0x3F00), "int8": np.uint8(0)}
+HALF = {"float32": np.float32(0.5), "float16": np.float16(0.5), "bfloat16": np.uint16(0x3F00), "int8": np.uint8(0),
+        "residual": np.int8(0)}
 COMBINATIONS = [("float32", "float32", "int8", "int8", None, "float16", "float32"),
                 ("bfloat16", "bfloat16", "int8", "int8", "bfloat16", "bfloat16", None),
                 ("bfloat16", "float16", "int8", "float32", None, None, "float32"),
                 ("bfloat16", "float32", "bfloat16", "int8", None, "float16", None),
+                ("bfloat16", "bfloat16", "int8", "int8", "residual", None, "float32"),
+                ("bfloat16", "float32", "bfloat16", "bfloat16", "residual", "bfloat16", None),
                 ("float32", "float32", "float32", "float32", None, "bfloat16", "float32")]
 FILL = 0x5A
 AROUND_BLOCKS = (0, 1, 3, 7, 8, 9, 16, 17, 31, 33, 65, 255, 256, 257, 511, 513, 1023, 1024, 1025, 4097)

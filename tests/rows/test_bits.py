@@ -47,7 +47,7 @@ def test_kernel_equals_reference(variant, name, data, width, threads, step, seed
 @settings(max_examples=30)
 @given(data=st.data(), narrow=st.sampled_from(["bfloat16", "int8"]), parameter=st.sampled_from(["float32", "bfloat16"]),
        threads=st.integers(1, 3), seed=st.integers(0, 2**32 - 1),
-       beside=st.sampled_from(["", "compensation", "copy", "average"]))
+       beside=st.sampled_from(["", "compensation", "residual", "copy", "average"]))
 def test_narrow_formats(variant, name, data, narrow, parameter, threads, seed, beside):
     """State in bfloat16 or blocks of 8 bits, parameters in bfloat16, what stands beside them, clipping."""
     rule, rng = RULES[name], np.random.default_rng(seed)
@@ -59,6 +59,8 @@ def test_narrow_formats(variant, name, data, narrow, parameter, threads, seed, b
     p = p if parameter == "float32" else stored(p, parameter)
     extra = {"compensation": np.zeros(p.shape, np.uint16) if parameter != "float32" else None,
              "copy": np.zeros(p.shape, np.float16), "average": np.zeros(p.shape, np.float32)}
+    if beside == "residual" and extra["compensation"] is not None:
+        beside, extra["compensation"] = "compensation", np.zeros(p.shape, np.int8)
     others = {k: a if k == beside else None for k, a in extra.items()}
     values = {s.name: s.default for s in rule.all_settings}
     got, want = [[copy_of(a) for a in (p, *state, *others.values())] for _ in range(2)]

@@ -69,4 +69,6 @@ def stored(a, form, code=0):
         return (a.view(np.uint32) >> 16).astype(np.uint16)
     if form == "int8":
         return block8.encode8(a, np.zeros(block8.blocks(a.size) * 256, np.uint32), code)
+    if form == "residual":
+        return (a.view(np.uint32) & np.uint32(0xFF)).astype(np.uint8).view(np.int8)     # any
     return a.astype(form)

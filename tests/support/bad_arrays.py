@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from optcore.formats import playing
-from optcore.rules.settings import FRACTION, GROWING, NONNEGATIVE, POSITIVE, SHRINKING
+from optcore.rules.settings import FRACTION, GROWING, INVERTIBLE, POSITIVE, SHRINKING
 from tests.support.arrays import backwards, misaligned, read_only, strided
 from tests.support.foreign import BfloatByDLPack, OnlyDLPack
 
@@ -87,8 +87,9 @@ BAD_BESIDE = BAD_TARGET | {"transposed": lambda a: np.asfortranarray(a), "float6
 
 
 def bad_numbers(setting):
-    limit = {FRACTION: 1.0, SHRINKING: 1.0, NONNEGATIVE: 3.5e38, POSITIVE: 3.5e38, GROWING: 3.5e38}[setting.domain]
-    edges = {SHRINKING: [0.0, 0], POSITIVE: [0.0, 0], GROWING: [0.0, 0.5, 1.0, 1]}.get(setting.domain, [-1.0])
+    limit = {FRACTION: 1.0, SHRINKING: 1.0}.get(setting.domain, 3.5e38)
+    edges = {SHRINKING: [0.0, 0], POSITIVE: [0.0, 0], INVERTIBLE: [0.0, 0, 1e-39],
+             GROWING: [0.0, 0.5, 1.0, 1]}.get(setting.domain, [-1.0])
     return st.one_of(
         st.sampled_from(edges),
         st.floats(max_value=-1e-300), st.floats(min_value=limit), st.integers(max_value=-1),

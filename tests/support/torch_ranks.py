@@ -114,7 +114,7 @@ def fsdp(rank, ranks, folder):
 def fsdp_narrow(rank, ranks, folder):
     """The noise of stochastic rounding goes by an element's place in the whole tensor, so shards round as it does."""
     for name, chosen in CLASSES.items():
-        for rounding in ("stochastic", "kahan", "master"):
+        for rounding in ("stochastic", "kahan", "residual", "master"):
             how = {**chosen, "state_dtype": "bfloat16", "rounding": rounding, "average": 0.5, "seed": 3}
             alone, (net, _) = model().bfloat16(), sharded(ranks, torch.bfloat16)
             opt, judge = getattr(ot, name)(net.parameters(), **how), getattr(ot, name)(alone.parameters(), **how)

@@ -18,7 +18,8 @@ from tests.support.torch_tensors import same_bits
 NAMES = ELEMENTWISE_CLASSES
 SIZES = (1, 7, 17, 65, 1025, 5000)
 # The parameters' dtype and the rounding: what is kept beside them.
-WAYS = [(torch.bfloat16, "kahan", "compensation"), (torch.bfloat16, "master", "master"),
+WAYS = [(torch.bfloat16, "kahan", "compensation"), (torch.bfloat16, "residual", "compensation"),
+        (torch.bfloat16, "master", "master"),
         (torch.float16, "master", "master"), (torch.float32, "kahan", None), (torch.bfloat16, "stochastic", None)]
 
 
@@ -211,7 +212,8 @@ def test_stepping_in_backward_keeps_them_too():
     assert all(map(same_bits, *ends))
 
 
-@pytest.mark.parametrize("how", [{"rounding": "kahan"}, {"rounding": "master"}, {"state_dtype": "int8"}])
+@pytest.mark.parametrize("how", [
+    {"rounding": "kahan"}, {"rounding": "residual"}, {"rounding": "master"}, {"state_dtype": "int8"}])
 def test_classical_nesterov_looks_ahead_of_what_is_kept(how):
     p = torch.linspace(-1, 1, 5000).bfloat16().requires_grad_()
     array = plain(p).copy()
@@ -238,3 +240,47 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="rounding='up'"):
         opt.step()
     assert not opt.state
+
+
+def bfloat16_step(rounding, **how):
+    p = torch.linspace(-1, 1, 5000).bfloat16().requires_grad_()
+    p.grad = torch.linspace(1, 2, 5000).bfloat16()
+    opt = ot.Adam([p], lr=0.1, rounding=rounding, **how)
+    opt.step()
+    return p, opt
+
+
+@pytest.mark.parametrize(("ours", "other"), [("residual", "kahan"), ("kahan", "residual")])
+def test_what_is_kept_beside_another_rounding_is_refused(ours, other):
+    p, opt = bfloat16_step(ours)
+    opt.load_state_dict(bfloat16_step(other)[1].state_dict())
+    before = p.detach().clone()
+    with pytest.raises(TypeError, match="state 'compensation' is torch"):
+        opt.step()
+    assert same_bits(p, before)
+
+
+def test_a_residual_is_for_bfloat16_alone():
+    wide = torch.ones(3, requires_grad=True)
+    with pytest.raises(TypeError, match=r"rounding='residual'.*\['params'\]\[0\] is float32"):
+        ot.Adam([wide], rounding="residual")
+    wide.grad = torch.ones(3)
+    opt = ot.Adam([wide])
+    opt.rounding = "residual"
+    with pytest.raises(TypeError, match=r"rounding='residual'.*is float32"):
+        opt.step()
+    assert not opt.state and (wide == 1).all()
+
+
+@pytest.mark.parametrize("form", ["float32", "int8"])
+def test_a_residual_goes_to_the_numpy_class_and_back(form):
+    p, opt = bfloat16_step("residual", seed=0, state_dtype=form)
+    array = plain(p).copy()
+    core = oc.Adam([array], lr=0.1, rounding="residual", seed=0, state_dtype=form)
+    core.load_state_dict(opt.state_dict())
+    back = core.state_dict()["state"][0]["compensation"]
+    assert back.dtype == torch.int8 and torch.equal(back, opt.state[p]["compensation"]) and back.any()
+    opt.step()
+    core.step([plain(p.grad)])
+    assert plain(p).tobytes() == array.tobytes()
+    assert plain(opt.state[p]["compensation"]).tobytes() == core.state[0]["compensation"].tobytes()

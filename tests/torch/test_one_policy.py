@@ -12,6 +12,7 @@ import optcore as oc
 import optcore.torch as ot
 from optcore.formats import FORMATS, playing
 from optcore.rules import FAMILIES
+from optcore.step.state import ALL_NARROW
 from tests.support.draws import ELEMENTWISE_CLASSES
 
 SIZES = (0, 1, 7, 16, 17, 300, 4096, 5000)
@@ -36,7 +37,8 @@ def calls(draw):
             "state_dtype": draw(st.sampled_from(["float32"] if parameter == "float64" else [
                 "float32", "bfloat16", "int8"])), "seed": draw(st.integers(0, 2**40)),
             "nonfinite": draw(st.sampled_from(["propagate", "skip"])),
-            "rounding": draw(st.sampled_from(["stochastic", "nearest", "kahan", "master"])),
+            "rounding": draw(st.sampled_from(["stochastic", "nearest", "kahan", "master", *(
+                ALL_NARROW if FORMATS[parameter].narrow else [])])),
             "average": draw(st.sampled_from([None, 0.9, lambda t: 1 - 1 / (1 + t)]))},
         "ask": {
             "max_norm": draw(st.none() | factors),
@@ -54,7 +56,7 @@ def bits(x):
         a = (x.float() if x.dtype.is_floating_point and x.dtype != torch.float64 else x).detach().numpy()
     else:
         a = x.view(ml_dtypes.bfloat16) if x.dtype == np.uint16 else x
-        a = a if a.dtype in (np.uint8, np.float64) else a.astype(np.float32)
+        a = a if a.dtype in (np.uint8, np.int8, np.float64) else a.astype(np.float32)
     return a.tobytes() if a.dtype.kind != "f" else np.where(np.isnan(a), a.dtype.type(np.nan), a).tobytes()
 
 

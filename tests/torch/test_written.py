@@ -104,10 +104,11 @@ def test_of_a_master_what_was_written_counts_and_the_rest_keeps_its_bits(dtype, 
         assert all(same_bits(opt.state[p][k], judge.state[q][k]) for k in judge.state[q])
 
 
+@pytest.mark.parametrize("rounding", ["kahan", "residual"])
 @pytest.mark.parametrize("write", [filled, loaded, begun_anew])
-def test_what_was_written_has_no_compensation(write):
+def test_what_was_written_has_no_compensation(write, rounding):
     model, fresh = model_of(torch.bfloat16), model_of(torch.bfloat16)
-    opt, other = (ot.SGD(m.parameters(), lr=0.1, rounding="kahan", seed=0) for m in (model, fresh))
+    opt, other = (ot.SGD(m.parameters(), lr=0.1, rounding=rounding, seed=0) for m in (model, fresh))
     for m, o in ((model, opt), (fresh, other)):
         give(m, 0)
         o.step()
@@ -123,7 +124,7 @@ def test_what_was_written_has_no_compensation(write):
         assert same_bits(p, q) and same_bits(opt.state[p]["compensation"], other.state[q]["compensation"])
 
 
-@pytest.mark.parametrize("rounding", ["kahan", "master"])
+@pytest.mark.parametrize("rounding", ["kahan", "residual", "master"])
 def test_what_the_optimizer_itself_writes_changes_nothing(rounding):
     """averaged(), lookahead(), undo() and a skipped step put back what was there."""
     model, twin = model_of(torch.bfloat16), model_of(torch.bfloat16)
@@ -171,7 +172,7 @@ def test_what_was_written_before_the_state_was_saved_is_in_it(way):
 
 
 @pytest.mark.parametrize("optimizer_first", [False, True])
-@pytest.mark.parametrize("rounding", ["master", "kahan"])
+@pytest.mark.parametrize("rounding", ["master", "kahan", "residual"])
 def test_the_order_in_which_a_checkpoint_is_loaded_changes_no_bit(optimizer_first, rounding):
     model, again = model_of(torch.bfloat16), model_of(torch.bfloat16, seed=1)
     opt, reader = (ot.AdamW(m.parameters(), lr=0.1, rounding=rounding, seed=0) for m in (model, again))

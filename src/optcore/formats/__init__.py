@@ -18,6 +18,8 @@ import numpy as np
 
 from optcore.formats.bits16 import from_bfloat16, nearest_bfloat16, to_bfloat16, to_float16
 from optcore.formats.block8 import BITS, BLOCK, UNIT, decode8, decode_0_1, encode8, units
+from optcore.formats.compensation import BITS as RESIDUAL_BITS
+from optcore.formats.compensation import join_kahan, join_residual, split_kahan, split_residual
 
 ROLES = ("parameter", "gradient", "state", "compensation", "copy", "average")
 
@@ -30,7 +32,8 @@ class Format:
     numbers, rounded stochastically by `noise_bits` random bits an element (none: the format keeps float32 as it is, or
     is never written by a step); nearest(values) rounds to nearest. Formats in blocks alone look at the rest. code: what
     numbers they are, see State in rules/row.py; before: units(stored) of what is written over; decay: what the numbers
-    were multiplied by since.
+    were multiplied by since. A compensation is read and stored together with its parameter: split(values, noise) gives
+    the parameter and itself, join(parameter, itself) the values.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Format:
     quantize: Callable[[Any, Any, int, Any, float], Any] | None = None
     noise_bits: int = 0
     nearest: Callable[[Any], Any] | None = None
+    split: Callable[[Any, Any], tuple[Any, Any]] | None = None
+    join: Callable[[Any, Any], Any] | None = None
     block: int = 1                          # elements that share a unit
     unit: int = 0                           # bytes of it
     units: Callable[[Any], Any] = lambda stored: None
@@ -51,6 +56,16 @@ class Format:
     def narrow(self) -> bool:
         """Whether parameters of it are rounded after each step."""
         return self.name != self.arithmetic
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether an array of it says something without a parameter beside it."""
+        return self.roles != ("compensation",)
+
+    @property
+    def element(self) -> str:
+        """The name of what an array of it holds, where there is a dtype for that: torch's, ml_dtypes'."""
+        return self.also[0] if self.also else np.dtype(self.dtype).name
 
     @cached_property
     def bytes(self) -> int:
@@ -94,11 +109,14 @@ FORMATS: dict[str, Format] = {f.name: f for f in (
     Format("float32", np.float32, ("parameter", "gradient", "state", "average"), _plain),
     Format("bfloat16", np.uint16, ("parameter", "gradient", "state", "compensation", "copy"),
            lambda stored, n, code: from_bfloat16(stored).reshape(-1),
-           lambda values, noise, *_: to_bfloat16(values, noise), 16, nearest_bfloat16, also=("bfloat16",)),
+           lambda values, noise, *_: to_bfloat16(values, noise), 16, nearest_bfloat16,
+           split_kahan, join_kahan, also=("bfloat16",)),
     Format("float16", np.float16, ("gradient", "copy"), _plain, nearest=to_float16),
     Format("int8", np.uint8, ("state",), decode8, encode8, BITS, block=BLOCK, unit=UNIT, units=units,
            older=decode_0_1),
     Format("float64", np.float64, ("parameter", "gradient", "state", "average"), _plain, arithmetic="float64"),
+    Format("residual", np.int8, ("compensation",), _plain, noise_bits=RESIDUAL_BITS, split=split_residual,
+           join=join_residual),
 )}
 _BY_DTYPE = {name: f for f in FORMATS.values() for name in (np.dtype(f.dtype).name, *f.also)}
 _KNOWN: dict[Any, Format | None] = {}       # by dtype: making its name takes longer than all else

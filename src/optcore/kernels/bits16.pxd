@@ -8,7 +8,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from optcore.kernels.rounding cimport OF_COMPENSATION, OF_PARAMETER, Noise, bits_of, hashed_bits, noise_at
+from optcore.kernels.rounding cimport OF_PARAMETER, Noise, bits_of, hashed_bits, noise_at
 
 cdef extern from "narrow.h" nogil:
     enum:
@@ -18,9 +18,6 @@ cdef extern from "narrow.h" nogil:
     void gather_16 "optcore_gather_16"(const uint32_t* bits, void* stored) noexcept # the upper halves of words
     void spread_32 "optcore_spread_32"(const float* x, float* to) noexcept
     void gather_32 "optcore_gather_32"(const float* x, float* to) noexcept
-
-cdef enum:
-    SPLIT = 256             # elements that are split at a time
 
 cdef extern from *:
     """
@@ -155,20 +152,3 @@ cdef inline void nearest_float16(const float* values, void* stored, Py_ssize_t n
     cdef Py_ssize_t i
     for i in range(n):
         x[i] = to_float16(values[i])
-
-
-cdef inline void split_bfloat16(const float* values, void* stored, void* compensation, Py_ssize_t n, Noise noise,
-                                uint64_t offset) noexcept nogil:
-    """To nearest, and what that lacks, which is rounded stochastically: to nearest, it would lose updates below 2^-17
-    of the parameter."""
-    cdef float[SPLIT] lack
-    cdef Py_ssize_t i = 0, k, m
-    while i < n:
-        m = min(<Py_ssize_t> SPLIT, n - i)
-        nearest_bfloat16(values + i, <uint16_t*> stored + i, m)
-        for k in range(m):
-            lack[k] = values[i + k] - from_bfloat16((<uint16_t*> stored)[i + k])
-            lack[k] = lack[k] if lack[k] - lack[k] == 0 else 0      # beside an infinity or NaN there is none
-        encode_bfloat16(lack, <uint16_t*> compensation + i, NULL, m, noise, OF_COMPENSATION,
-                        offset + <uint64_t> i, 0, 1)
-        i += m

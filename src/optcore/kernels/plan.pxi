@@ -96,7 +96,7 @@ cdef class Plan:
                     raise ValueError(f"array {k} of row {i} has another shape or order in memory than the parameter, or holes")
                 if not attach(&self.tensors[i], rule, k + 1 if k else 0, b, f):
                     raise ValueError(f"array {k} of row {i} has a format that does not go with the parameter's: float64 goes "
-                                     "with float64, a compensation has its parameter's, which is not float32")
+                                     "with float64, a compensation with bfloat16")
                 if b.len:
                     self.written[self.intervals] = Interval(<char*> b.buf, <char*> b.buf + b.len)
                     self.intervals += 1

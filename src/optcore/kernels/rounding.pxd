@@ -1,7 +1,8 @@
 # cython: cdivision=True
 # The noise of stochastic rounding: counter-based random numbers, a few bits for each element and step.
 #
-# Owns what noise an element of an array takes; never how a format is rounded with it (bits16.pxd, block8.pxd).
+# Owns what noise an element of an array takes; never how a format is rounded with it (bits16.pxd, block8.pxd,
+# compensation.pxd).
 #
 # Design:
 #   a) Narrow state is rounded stochastically. To nearest it would stop following: with beta2 = 0.999 a step

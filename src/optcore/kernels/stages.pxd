@@ -69,27 +69,19 @@ cdef inline void follow(const Tensor* t, Py_ssize_t lo, Py_ssize_t n) noexcept n
 
 
 cdef inline void read_parameters(const Tensor* t, Py_ssize_t lo, float* w, Py_ssize_t n) noexcept nogil:
-    """Parameters as float32, with what their own format lacks; but for those that others have written to, beside which
-    half of what they lack is more than rounding drops."""
-    cdef float[SCRATCH] lack, half, back
-    cdef char[8 * SCRATCH] stored
-    cdef Py_ssize_t i
-    t.p_format.decode(<const char*> t.p + lo * t.p_format.bytes, NULL, w, n, 0)
+    """Parameters as float32, with what their own format lacks."""
+    cdef const char* p = <const char*> t.p + lo * t.p_format.bytes
     if t.compensation != NULL:
-        t.p_format.decode(<const char*> t.compensation + lo * t.p_format.bytes, NULL, lack, n, 0)
-        for i in range(n):
-            half[i] = w[i] + <float> 0.5 * lack[i]
-        t.p_format.nearest(half, stored, n)
-        t.p_format.decode(stored, NULL, back, n, 0)
-        for i in range(n):
-            w[i] = w[i] + lack[i] if back[i] == w[i] else w[i]
+        t.c_format.join(p, <const char*> t.compensation + lo * t.c_format.bytes, w, n)
+    else:
+        t.p_format.decode(p, NULL, w, n, 0)
 
 
 cdef inline void write_parameters(const Tensor* t, Py_ssize_t lo, const float* w, Py_ssize_t n) noexcept nogil:
     cdef char* p = <char*> t.p + lo * t.p_format.bytes
     cdef uint64_t offset = t.offset + <uint64_t> lo
     if t.compensation != NULL:
-        t.p_format.split(w, p, <char*> t.compensation + lo * t.p_format.bytes, n, t.noise, offset)
+        t.c_format.split(w, p, <char*> t.compensation + lo * t.c_format.bytes, n, t.noise, offset)
     elif t.rounding == STOCHASTIC:
         t.p_format.encode(w, p, NULL, n, t.noise, OF_PARAMETER, offset, 0, 1)
     else:

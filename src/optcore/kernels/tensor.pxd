@@ -50,22 +50,23 @@ cdef struct Tensor:         # at most 256 bytes: GCC copies a larger struct by a
     const void* g           # IN; set to zero behind the loop if `zero_grads`
     void* s[MAX_SLOTS]      # IN/OUT, the state in the row's order
     uint8_t* e[MAX_SLOTS]   # IN/OUT, the units of state in blocks; else NULL
-    void* compensation      # IN/OUT, of p's format: what p lacks of the parameter; or NULL
+    void* compensation      # IN/OUT: what p lacks of the parameter, in c_format; or NULL
     void* copy              # OUT: the new parameters to nearest, in copy_format; or NULL
     void* average           # IN/OUT: moved towards the new parameters by `weight`; or NULL
     const Format* p_format
     const Format* g_format
     const Format* s_format[MAX_SLOTS]
+    const Format* c_format
     const Format* copy_format
     const Rows* rows        # NULL: the gradient has all elements
     int codes               # of the state, see Traits in rules.pxi
     int decays
     Rounding rounding
     int block               # cuts fall on multiples of it: the largest block of the state's formats
-    bint narrow_in_loop     # the loop itself reads and writes state, which is not float32
-    bint wide               # float64: parameter, state and average, and so the arithmetic
-    bint follows            # p is a master: where its copy is not what was stored, the copy was written to, and counts
-    bint zero_grads
+    uint8_t narrow_in_loop  # the loop itself reads and writes state, which is not float32
+    uint8_t wide            # float64: parameter, state and average, and so the arithmetic
+    uint8_t follows         # p is a master: where its copy is not what was stored, the copy was written to, and counts
+    uint8_t zero_grads
     span_fn each            # the rule's loop, for that format
     span_fn direct          # a loop that reads and writes all arrays as they are; or NULL
     const void* scalars     # PRELUDE numbers, then the rule's struct; in the tensor's arithmetic

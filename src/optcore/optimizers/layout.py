@@ -23,7 +23,7 @@ from optcore.step.behind import Behind
 from optcore.step.policy import Tensors
 from optcore.step.rows import Rows, by_row
 from optcore.step.share import Call, Elementwise, Gathered, Meant
-from optcore.step.state import BESIDE, Asked, StateFormats, agree, asked, beside, remembered
+from optcore.step.state import BESIDE, Asked, StateFormats, agree, asked, beside, check_rounding, remembered
 
 Written = tuple[Array, Array | None]                         # an array, and which of its rows; None: all
 Copies = tuple[list[Written], list[Array], list[int]]       # what is written, what it held, and the counts of steps
@@ -71,6 +71,7 @@ class Layout(Tensors):
         # Under a master, the parameter is a rounded copy of what is updated.
         formats = dict.fromkeys((*_arrays.PARAMETER, *(playing("copy") if self.rounding == "master" else ())))
         a = _arrays.view(label, x, writable=True, formats=tuple(formats), order="dense")
+        check_rounding(label, FORMATS[form_of(a)], self.rounding)
         if "row" in self.shapes.values():
             _gradients.in_c_order(label, a)
         self.check_formats(label, a, self.formats_of(group))

@@ -18,6 +18,16 @@ from optcore.step.arrays import Array
 from optcore.step.share import scalars_at
 
 
+def _moving(row: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
+    """What the move changes, for (p, velocity, compensation, copy, average) of a tensor: p, room for what it was, and
+    the copy. Where p lacks something it is the copy, rounded to nearest, of numbers that have it."""
+    p, _, lack, copy, _ = row
+    assert p is not None
+    if lack is not None and (join := FORMATS[form_of(lack)].join) is not None:
+        p, copy = np.array(join(p, lack)), p
+    return p, np.empty_like(p, FORMATS[FORMATS[form_of(p)].arithmetic].dtype), None, copy, None
+
+
 class LookaheadOptimizer(Optimizer):
     """Adds lookahead()."""
 
@@ -56,8 +66,7 @@ class LookaheadOptimizer(Optimizer):
             layout.prepare(meaning)
         rule, = {RULES[name].name: RULES[name] for name in meaning}.values()
         rows = [layout.row(i, rule, {}) for i in range(len(layout.params))]
-        ahead = [(row[0], np.empty_like(p, FORMATS[FORMATS[form_of(p)].arithmetic].dtype), row[2], row[3], None)
-                 for row, p in zip(rows, layout.params, strict=True)]
+        ahead = list(map(_moving, rows))
         met = list(dict.fromkeys(coming))
         settings = [[group[s.name] for s in move.all_settings] for group in self.param_groups]
         blocks = [(t, scalars_at(self.family.ahead, settings[k], t, now)) for k, t in met]
@@ -68,7 +77,7 @@ class LookaheadOptimizer(Optimizer):
         for k, (v, p) in enumerate(zip(velocity, layout.params, strict=True)):
             if (kept := FORMATS[form_of(v)]).block > 1:         # which no gradient is in
                 velocity[k] = kept.decode(v, p.size, 0).reshape(p.shape)
-        moved = [a for row in rows for a in (row[0], *row[2:4]) if a is not None]
+        moved = [a for row in rows for a in (row[0], row[3]) if a is not None]
         before = [a.copy() for a in moved]
         plan.step((blocks, which), velocity)
         return moved, before

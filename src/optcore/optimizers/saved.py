@@ -216,8 +216,11 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int, formats: St
     form = layout.form(key, p, formats)
     if form is None:
         raise ValueError(f"{label} is no state of this optimizer, as it is set up")
-    a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16"))
+    a = _arrays.view(label, x, writable=False, formats=(*_arrays.STATE, "float16", *_arrays.EXTRAS.get(key, ())))
     kept, given, code = FORMATS[form], FORMATS[form_of(a)], layout.codes.get(key, 0)
+    if given is not kept and not (given.by_itself and kept.by_itself):
+        raise ValueError(f"{label} is {given.name}, {kept.name} is kept here: what a parameter lacks in one of them "
+                         "says nothing in the other")
     a = given.renewed(a if given.block == 1 else rows8.in_blocks(a, p.shape), p.size, code)
     shape = layout.shape(key, p)
     _arrays.check_shape(label, a, f"the state of {layout.labels[i]}" if shape != p.shape else layout.labels[i],
@@ -235,8 +238,10 @@ def taken_over(layout: Layout, label: str, key: Any, x: Any, i: int, formats: St
 
 
 def widened(layout: Layout, key: str, i: int, a: Array) -> Array:
-    """A state array in its parameter's shape and arithmetic."""
+    """A state array in its parameter's shape and arithmetic; what says nothing by itself as it is."""
     p = layout.params[i]
+    if not FORMATS[form_of(a)].by_itself:
+        return a
     shape = layout.shape(key, p)
     values: Array = numbers(a, math.prod(shape), layout.codes.get(key, 0), FORMATS[form_of(p)].arithmetic)
     return values.reshape(shape)

@@ -108,18 +108,20 @@ OPTIONS: tuple[Option, ...] = (
            "before they are clipped.", setting=Setting("grad_scale", 1.0, POSITIVE, "", scheduled=False)),
     Option("rounding", "stochastic", "str", (CLASS, TORCH),
            'how parameters in bfloat16 are kept: rounded "stochastic"ally or to "nearest" (which loses updates below '
-           '2^-9 of a parameter), with what they lack in a bfloat16 array beside them ("kahan", state '
-           '"compensation"), or as copies of a float32 "master" (state "master"), which is what is updated; float16 '
-           'can be this as well.',
-           choices=("stochastic", "nearest", "kahan", "master"),
+           '2^-9 of a parameter), with what they lack in an array beside them (state "compensation"), of bfloat16 '
+           '("kahan") or of 8 bits ("residual", 3 bytes a parameter, for bfloat16 alone), or as copies of a float32 '
+           '"master" (state "master"), which is what is updated; float16 can be this as well.',
+           choices=("stochastic", "nearest", "kahan", "residual", "master"),
            words={TORCH: 'how bfloat16 parameters are kept: rounded "stochastic"ally or to "nearest" (which loses '
-                         'updates below 2^-9 of a parameter), with what they lack in a bfloat16 tensor beside them '
-                         '("kahan", state "compensation"), or as copies of a float32 "master" (state "master"), which '
+                         'updates below 2^-9 of a parameter), with what they lack in a tensor beside them (state '
+                         '"compensation"), of bfloat16 ("kahan") or of 8 bits ("residual", 3 bytes a parameter, for '
+                         'bfloat16 alone), or as copies of a float32 "master" (state "master"), which '
                          "is what is updated; what others write into the parameter between steps is taken over, unless "
                          "they write past torch's count of writes (in place, through `p.data`)."}),
     Option("compensation", None, "Array | None", (FUNCTION,),
-           "bfloat16, shape of p, for p in bfloat16: what p lacks of the parameter (Kahan), which is then kept to 16 "
-           "bits; zeros before step 1; updated in place."),
+           "bfloat16 or int8, shape of p, for p in bfloat16: what p lacks of the parameter, which is then kept to 16 "
+           "bits (bfloat16, Kahan's) or as a float of 24 bits (int8, the residual); zeros before step 1; updated in "
+           "place."),
     Option("copy", None, "Array | None", (FUNCTION,),
            "bfloat16 or float16, shape of p; receives the new parameters, rounded to nearest."),
     Option("average", None, "Array | None", (FUNCTION,),

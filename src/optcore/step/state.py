@@ -14,6 +14,8 @@ from optcore.step.options import GROUP, check, defaults
 OF_GROUP = defaults(GROUP)      # state_dtype and min_8bit_size: what a group may have of its own
 Asked = tuple[Any, Any]         # these two, for a group
 BESIDE = ("compensation", "master", "average")      # what may be kept of a parameter beside its rule's state
+COMPENSATIONS = {"kahan": "bfloat16", "residual": "residual"}       # by rounding
+ALL_NARROW = ("residual",)      # roundings that are for parameters of few bits alone; others leave float32 as it is
 
 
 class StateFormats:
@@ -73,9 +75,16 @@ def remembered(now: list[Asked]) -> list[Asked]:
     return [(dict(wanted) if isinstance(wanted, Mapping) else wanted, small) for wanted, small in now]
 
 
+def check_rounding(label: str, kept: Format, rounding: str) -> None:
+    """Raise the error that names a parameter of this format that cannot be rounded so."""
+    if rounding in ALL_NARROW and not kept.narrow:
+        raise TypeError(f"rounding={rounding!r}: it is for bfloat16 parameters; {label} is {kept.name}, which lacks "
+                        "nothing")
+
+
 def beside(kept: Format, rounding: str, averaged: bool) -> dict[str, str]:
     """The storage format of each of BESIDE that is kept of a parameter of this format."""
-    have = {"compensation": "bfloat16" if kept.narrow and rounding == "kahan" else "",
+    have = {"compensation": COMPENSATIONS.get(rounding, "") if kept.narrow else "",
             "master": kept.arithmetic if kept.narrow and rounding == "master" else "",
             "average": kept.arithmetic if averaged else ""}
     return {key: form for key, form in have.items() if form}

@@ -155,9 +155,12 @@ class Layout(Tensors):
             if FORMATS[form].block > 1:
                 found[key] = _tensors.check_codes(key, part, tuple(mine.shape), form)
                 continue
-            dtype = getattr(torch, form)
+            dtype = _tensors.dtype_of(form)
             kind = self.shapes.get(key, "parameter")
             _tensors.check_state(key, part, _tensors.local(p), kind)
+            if part.dtype != dtype and part.dtype.is_floating_point != dtype.is_floating_point:
+                raise TypeError(f"state {key!r} is {part.dtype}, {dtype} is kept here: what a parameter lacks in one "
+                                "of them says nothing in the other")
             if kind == "row":
                 if part.dtype != dtype or not part.is_contiguous():
                     entry[key] = part = part.to(dtype).contiguous()

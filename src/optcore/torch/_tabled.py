@@ -52,7 +52,7 @@ class LookaheadOptimizer(TabledOptimizer):
                 if v.dtype == torch.uint8:
                     v = _saved.recoded(rule.keys[0], v, p, "float32", 0)
                 if "compensation" in s:
-                    exact = exact + s["compensation"]
+                    exact = _tensors.joined(p, s["compensation"])
                 scalars = mover.scalars(int(s["step"]) + 1, *(settings[x.name] for x in mover.all_settings))[3:]
                 settled = dict(zip(mover.fields, scalars, strict=True))
                 ahead[p] = mover.update(exact, v.to(exact.dtype), None, **settled)[0]

@@ -10,17 +10,26 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from optcore.formats import FORMATS, Format, playing
+from optcore.formats import FORMATS, Format, form_of, playing
+from optcore.step import arrays as _arrays
+from optcore.step.state import check_rounding
 
 R = TypeVar("R")
 
 
+def dtype_of(form: str) -> torch.dtype:
+    """torch's type of the elements of a format."""
+    found: torch.dtype = getattr(torch, FORMATS[form].element)
+    return found
+
+
 def dtypes(*roles: str) -> tuple[torch.dtype, ...]:
     """torch's types of the formats that may play one of these roles."""
-    return tuple(dict.fromkeys(getattr(torch, form) for role in roles for form in playing(role)))
+    return tuple(dict.fromkeys(dtype_of(form) for role in roles for form in playing(role)))
 
 
 PARAMETER, GRADIENT = dtypes("parameter"), dtypes("gradient")
@@ -130,9 +139,9 @@ def state_of(p: Any, value: float, form: str, kind: str = "parameter") -> Tensor
     """A state array for p in a format without blocks, filled with value, distributed as p is. kind: its shape, see
     State in rules/row.py."""
     if kind == "row":
-        mine = torch.full(local(p).shape[:1], value, dtype=getattr(torch, form), device="cpu")
+        mine = torch.full(local(p).shape[:1], value, dtype=dtype_of(form), device="cpu")
         return mine if not sharded(p) else rows_of_shards(p, mine)
-    dtype = getattr(torch, form)
+    dtype = dtype_of(form)
     return torch.full_like(p, complex(value, value) if p.is_complex() else value,
                            dtype=COMPLEX[dtype] if p.is_complex() else dtype, requires_grad=False,
                            memory_format=torch.preserve_format)
@@ -142,6 +151,18 @@ def rows_of_shards(p: Any, mine: Tensor) -> Tensor:
     """One number for each row of a distributed p, whose part here is `mine`, distributed as its rows are."""
     from torch.distributed.tensor import DTensor
     return DTensor.from_local(mine, p.device_mesh, p.placements, run_check=False, shape=p.shape[:1], stride=(1,))
+
+
+def joined(p: Any, compensation: Any) -> Tensor:
+    """A parameter with what it lacks, in float32."""
+    mine, lack = (_arrays.shared("p", local(t.detach())) for t in (p, compensation))
+    join = FORMATS[form_of(lack)].join
+    assert join is not None
+    exact = torch.from_numpy(np.asarray(join(mine, lack)))
+    if not sharded(p):
+        return exact
+    from torch.distributed.tensor import DTensor
+    return DTensor.from_local(exact, p.device_mesh, p.placements, run_check=False, shape=p.shape, stride=p.stride())
 
 
 def check_rows(label: str, p: Any) -> None:
@@ -186,6 +207,7 @@ def check_parameter(label: str, p: Any, rival: str, rounding: str) -> None:
         known = " or ".join(map(str, PARAMETER))
         way = 'rounding="master" takes it, ' if p.dtype in UNDER_MASTER else ""
         raise TypeError(f"{label} is {p.dtype}, {known} is needed: {way}module.float() converts a module{instead}")
+    check_rounding(label, kept_as(p), rounding)
 
 
 def check_apart(named: list[tuple[str, Tensor]]) -> None:

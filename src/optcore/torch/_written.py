@@ -8,7 +8,8 @@ Design:
      remembered means that somebody else has written: a module's load_state_dict, an average swapped in, weights tied.
   b) Of a master, those elements take the parameter's value whose rounding is no longer the parameter. The others keep
      their bits, so a write of the values that were there changes nothing. A compensation is what the values written
-     over lacked, and none of it is known to hold still: it becomes zero.
+     over lacked, and none of it is known to hold still: it becomes zero. Where the parameter only lies elsewhere, a
+     number that is too large for it was not its; of codes any may stand beside any parameter, and they stay.
   c) A master that came with a checkpoint or by hand is used as it is: no write of ours is remembered there, and what
      it was rounded from is not known.
 """
@@ -25,7 +26,7 @@ from optcore.torch import _tensors
 FOLLOWING = BESIDE[:2]          # a compensation, a master
 
 
-HALF_UNIT = 2.0 ** -8           # of bfloat16, relative to the number: no compensation is larger
+HALF_UNIT = 2.0 ** -8           # of bfloat16, relative to the number: no compensation that is a number is larger
 
 
 def version_of(p: Any) -> tuple[Any, int]:
@@ -48,7 +49,7 @@ def follow(p: Any, entry: Mapping[str, Any], written: bool) -> None:
         lacking = _tensors.local(entry["compensation"])
         if written:
             lacking.zero_()
-        elif lacking.shape == mine.shape:
+        elif lacking.is_floating_point() and lacking.shape == mine.shape:
             lacking.masked_fill_(lacking.float().abs() > mine.float().abs() * HALF_UNIT, 0.0)
 
 
