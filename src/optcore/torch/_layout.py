@@ -158,7 +158,7 @@ class Layout(Tensors):
             dtype = _tensors.dtype_of(form)
             kind = self.shapes.get(key, "parameter")
             _tensors.check_state(key, part, _tensors.local(p), kind)
-            if part.dtype != dtype and part.dtype.is_floating_point != dtype.is_floating_point:
+            if part.dtype != dtype and (part.dtype == torch.int8 or not FORMATS[form].by_itself):
                 raise TypeError(f"state {key!r} is {part.dtype}, {dtype} is kept here: what a parameter lacks in one "
                                 "of them says nothing in the other")
             if kind == "row":
