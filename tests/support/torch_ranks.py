@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import optcore.torch as ot
@@ -158,6 +158,145 @@ def fsdp_8bit(rank, ranks, folder):
                     for key, value in entry.items():
                         if isinstance(value, torch.Tensor):
                             assert torch.equal(whole(saved[k][key]), value), (name, key)
+
+
+def stepped(some, t):
+    """Step optimizers of the same parameters, distributed and not, with the same gradients."""
+    for opt in some:
+        for k, p in enumerate(q for group in opt.param_groups for q in group["params"]):
+            g = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * t + k)).to(p.dtype)
+            p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
+        opt.step()
+
+
+def pair(rank, ranks, kind, dtype=torch.float32, **how):
+    (net, _), alone = sharded(ranks, dtype, larger), larger().to(dtype)
+    how = {**EIGHT, **how}
+    return net, alone, kind(net.parameters(), **how), kind(alone.parameters(), **how)
+
+
+def agree(opt, judge, *where):
+    assert same((p for g in opt.param_groups for p in g["params"]),
+                (p for g in judge.param_groups for p in g["params"])), where
+    got, want = opt.state_dict()["state"], judge.state_dict()["state"]
+    assert got.keys() == want.keys()
+    for k, entry in want.items():
+        assert got[k].keys() == entry.keys() and same(
+            (got[k][key] for key in entry), entry.values()), (k, *where)
+
+
+def fsdp_8bit_formats(rank, ranks, folder):
+    """State that changes its format between steps: blocks that ranks share are made of all their elements."""
+    for dtype in (torch.float32, torch.bfloat16):
+        _, _, opt, judge = pair(rank, ranks, ot.AdamW, dtype, state_dtype="float32", rounding="stochastic")
+        for t, form in enumerate(["float32", "int8", "bfloat16", "int8", "int8", "float32", {"exp_avg_sq": "int8"}]):
+            for some in (opt, judge):
+                some.param_groups[0]["state_dtype"] = form
+            stepped((opt, judge), t)
+            agree(opt, judge, dtype, t)
+        for some in (opt, judge):
+            some.param_groups[0]["min_8bit_size"] = 100
+        stepped((opt, judge), 9)
+        agree(opt, judge, dtype, 9)
+
+
+def fsdp_8bit_options(rank, ranks, folder):
+    """What else a step may be asked for, where blocks are shared."""
+    for kind, dtype, how in (
+            (ot.Adam, torch.bfloat16, {"rounding": "master", "average": 0.9, "weight_decay": 0.1}),
+            (ot.AdamW, torch.bfloat16, {"rounding": "stochastic", "clip_value": 0.5, "maximize": True}),
+            (ot.Adagrad, torch.float32, {"initial_accumulator_value": 0.1}),
+            (ot.RMSprop, torch.float32, {"centered": True, "momentum": 0.9}),
+            (ot.Adam, torch.float32, {"zero_grads": True, "undoable": True, "amsgrad": True})):
+        net, alone, opt, judge = pair(rank, ranks, kind, dtype, **how)
+        for t in range(3):
+            stepped((opt, judge), t)
+            agree(opt, judge, kind, how, t)
+            if opt.undoable:
+                assert not any(whole(p.grad).any() for p in net.parameters())
+                opt.undo()
+                judge.undo()
+                agree(opt, judge, kind, how, "undone", t)
+                stepped((opt, judge), t + 20)
+    net, alone, opt, judge = pair(rank, ranks, ot.NesterovClassical, lr=0.1)
+    for t in range(3):
+        with opt.lookahead(), judge.lookahead():
+            assert same(net.parameters(), alone.parameters())
+        stepped((opt, judge), t)
+        agree(opt, judge, "lookahead", t)
+    _, _, opt, judge = pair(rank, ranks, ot.Adam, nonfinite="skip")
+    stepped((opt, judge), 0)
+    for some in (opt, judge):               # what a neighbour lacks of a block is not finite
+        first = some.param_groups[0]["params"][0]
+        if not isinstance(first, DTensor):
+            first.grad.view(-1)[0] = float("inf")
+        elif rank == 0:
+            first.grad.to_local().view(-1)[0] = float("inf")
+        some.step()
+        assert some.skipped == 1
+    agree(opt, judge, "skipped")
+    stepped((opt, judge), 1)
+    agree(opt, judge, "after it")
+
+
+def fsdp_8bit_meshes(rank, ranks, folder):
+    """Replicas of shards are stepped as shards are; what is cut otherwise is refused by name."""
+    mesh = init_device_mesh("cpu", (2, ranks // 2), mesh_dim_names=("replicate", "shard"))
+    net, alone = fully_shard(larger(), mesh=mesh), larger()
+    opt, judge = (ot.Adam(some.parameters(), lr=0.01, **EIGHT) for some in (net, alone))
+    for t in range(STEPS):
+        stepped((opt, judge), t)
+        agree(opt, judge, t)
+    line = init_device_mesh("cpu", (ranks,))
+    for over, cut in ((line, [Shard(1)]), (mesh, [Shard(0), Shard(0)]), (mesh, [Shard(0), Shard(1)])):
+        p = torch.nn.Parameter(distribute_tensor(torch.ones(8, 64), over, cut))
+        try:
+            ot.Adam([p], **EIGHT)
+        except ValueError as e:
+            assert "['params'][0] is cut as" in str(e) and "bfloat16" in str(e)
+        else:
+            raise AssertionError("shards within rows were not refused")
+        opt = ot.Adam([p])
+        p.grad = torch.ones_like(p)
+        opt.step()
+        opt.param_groups[0]["state_dtype"], opt.param_groups[0]["min_8bit_size"] = "int8", 0
+        try:
+            opt.step()
+        except ValueError as e:
+            assert "is cut as" in str(e)
+        else:
+            raise AssertionError("shards within rows were not refused at a step")
+        opt.param_groups[0]["min_8bit_size"] = 4096
+        opt.step()
+        assert opt.state[p]["step"] == 2
+
+
+def fsdp_8bit_full(rank, ranks, folder):
+    """A whole state dict goes to shards and back; by value where it is in other formats."""
+    options = StateDictOptions(full_state_dict=True)
+    for form in ("int8", "float32"):
+        alone = larger()
+        judge = ot.Adam(alone.parameters(), lr=0.01, **{**EIGHT, "state_dtype": form})
+        for t in range(2):
+            stepped((judge,), t)
+        weights, state = get_state_dict(alone, judge)
+        net, _ = sharded(ranks, make=larger)
+        opt = ot.Adam(net.parameters(), **EIGHT)
+        set_state_dict(net, opt, model_state_dict=copy.deepcopy(weights), optim_state_dict=copy.deepcopy(state),
+                       options=options)
+        judge.state_dtype = "int8"
+        for t in (2, 3):
+            stepped((opt, judge), t)
+            agree(opt, judge, form, t)
+        _, state = get_state_dict(net, opt, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        if rank == 0:
+            _, want = get_state_dict(alone, judge)
+            for name, entry in want["state"].items():
+                assert same((state["state"][name][key] for key in entry), entry.values()), name
+        again = ot.Adam(net.parameters(), **EIGHT)     # each rank reads the whole of it
+        again.load_state_dict(judge.state_dict())
+        stepped((again, judge), 4)
+        agree(again, judge, "read", form)
 
 
 def fsdp_norm(rank, ranks, folder):

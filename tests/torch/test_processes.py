@@ -46,6 +46,12 @@ def test_uneven_shards_of_8_bit_state_step_as_the_whole(tmp_path):
     start("fsdp_8bit", 3, tmp_path)
 
 
+@pytest.mark.parametrize("part, ranks", [("fsdp_8bit_formats", 2), ("fsdp_8bit_formats", 3), ("fsdp_8bit_options", 3),
+                                         ("fsdp_8bit_meshes", 4), ("fsdp_8bit_full", 3)])
+def test_8_bit_state_of_shards_takes_all_that_whole_state_takes(part, ranks, tmp_path):
+    start(part, ranks, tmp_path)
+
+
 def test_8_bit_state_saved_on_two_ranks_goes_on_on_one_three_and_four(tmp_path):
     start("save_8bit", 2, tmp_path)
     for ranks in (1, 3, 4):
