@@ -28,7 +28,7 @@ def start(what, ranks, folder):
     finally:
         for p in processes:
             p.kill()
-    assert all(code == 0 for _, code in ends), "\n".join(text for text, _ in ends)
+    assert all(code == 0 for _, code in ends), "\n".join(f"exit status {code}\n{text}" for text, code in ends)
 
 
 @pytest.mark.parametrize("part", ["ddp", "zero", "fsdp", "fsdp_narrow", "fsdp_8bit", "fsdp_norm"])
