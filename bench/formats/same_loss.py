@@ -40,6 +40,7 @@ FORMATS = {  # name: (are the weights bfloat16, what the optimizer is told)
     "8-bit state": (False, {"state_dtype": "int8"}),
     "bfloat16 weights, stochastic": (True, {"rounding": "stochastic"}),
     "bfloat16 weights, kahan": (True, {"rounding": "kahan"}),
+    "bfloat16 weights, residual, 8-bit state": (True, {"rounding": "residual", "state_dtype": "int8"}),
     "bfloat16 weights, master": (True, {"rounding": "master"}),
     "bfloat16 weights, stochastic, and state": (True, {"rounding": "stochastic", "state_dtype": "bfloat16"}),
     "bfloat16 weights, stochastic, 8-bit state": (True, {"rounding": "stochastic", "state_dtype": "int8"}),
