@@ -397,7 +397,7 @@ if __name__ == "__main__":
         globals()[part](rank, ranks, folder)
     dist.barrier()
     dist.destroy_process_group()
-    # What is left is torch's: now and then one of its threads still runs as the interpreter ends, and aborts the process
+    # What is left is torch's: a thread that still runs as the interpreter ends aborts the process now and then
     # ("terminate called without an active exception").
     sys.stdout.flush()
     os._exit(0)
