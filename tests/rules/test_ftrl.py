@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore.step.rows import Rows
 
-# Both sides compute in float64 what is the same in exact arithmetic. z is a sum of T terms, each of at most 6 roundings
-# (and sums of T terms of like size are off by at most 6 T u times the sum of their sizes); a parameter is a quotient of
-# that, and below in size. Draws keep the terms below `SIZE`, so T = 40 steps may differ by 6 * 40 * 2^-53 * 40 * SIZE.
-STEPS, SIZE = 40, 1e3
-ATOL = 6 * STEPS * 2.0 ** -53 * STEPS * SIZE
+# Both sides compute in float64 what is the same in exact arithmetic. A step adds to z terms of 6 roundings each, at most
+# 6 u SIZE, which bounds the terms (asserted below). A wrong weight w re-enters z by sigma w, where it makes the error of
+# z grow by no more than sqrt(n') / sqrt(n): over all steps by GROWTH, the root of n at the end over its first one. A
+# weight is z over (beta + sqrt(n)) / lr + l2, above sqrt(0.1) / 0.5 > 1/2: twice z's error at most.
+STEPS, SIZE, GROWTH = 40, 1e3, 64
+ATOL = 2 * GROWTH * STEPS * 6 * 2.0 ** -53 * SIZE
 
 
 class Paper:
@@ -31,6 +32,7 @@ class Paper:
     def step(self, g):
         w, alpha = self.weights(), self.settings[0]
         sigma = (np.sqrt(self.n + g ** 2) - np.sqrt(self.n)) / alpha
+        assert (np.abs(g) + np.abs(sigma * w) + np.abs(self.z) < SIZE).all()
         self.z += g - sigma * w
         self.n += g ** 2
 
@@ -66,6 +68,7 @@ def test_is_the_papers_algorithm_and_tensorflows(seed, lr, beta, l1, l2):
             # Where |z| is within rounding of l1, either may call it nothing; elsewhere both or neither do.
             clear = np.abs(np.abs(paper.z) - l1) > ATOL
             np.testing.assert_array_equal((w != 0)[clear], (want != 0)[clear])
+    assert (paper.n < 0.1 * GROWTH ** 2).all()
 
 
 def test_by_rows_is_the_dense_update_of_those_rows():

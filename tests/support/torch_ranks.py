@@ -119,10 +119,7 @@ def fsdp_narrow(rank, ranks, folder):
             alone, (net, _) = model().bfloat16(), sharded(ranks, torch.bfloat16)
             opt, judge = getattr(ot, name)(net.parameters(), **how), getattr(ot, name)(alone.parameters(), **how)
             for t in range(STEPS):
-                gradients(net, t)
-                gradients(alone, t)
-                opt.step()
-                judge.step()
+                stepped((opt, judge), t)
             assert same(net.parameters(), alone.parameters()), (name, rounding)
             assert same(opt.averages, judge.averages), (name, rounding)
             for p, q in zip(net.parameters(), alone.parameters(), strict=True):
@@ -147,25 +144,14 @@ def fsdp_8bit(rank, ranks, folder):
                 alone, (net, _) = make().to(dtype), sharded(ranks, dtype, make)
                 opt, judge = getattr(ot, name)(net.parameters(), **how), getattr(ot, name)(alone.parameters(), **how)
                 for t in range(STEPS):
-                    gradients(net, t)
-                    gradients(alone, t)
-                    opt.step()
-                    judge.step()
-                    assert same(net.parameters(), alone.parameters()), (name, dtype, more, t)
-                saved, want = opt.state_dict()["state"], judge.state_dict()["state"]
-                for k, entry in want.items():
-                    assert saved[k].keys() == entry.keys()
-                    for key, value in entry.items():
-                        if isinstance(value, torch.Tensor):
-                            assert torch.equal(whole(saved[k][key]), value), (name, key)
+                    stepped((opt, judge), t)
+                    agree(opt, judge, name, dtype, more, t)
 
 
 def stepped(some, t):
     """Step optimizers of the same parameters, distributed and not, with the same gradients."""
     for opt in some:
-        for k, p in enumerate(q for group in opt.param_groups for q in group["params"]):
-            g = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * t + k)).to(p.dtype)
-            p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
+        give((p for group in opt.param_groups for p in group["params"]), t)
         opt.step()
 
 
@@ -307,8 +293,8 @@ def fsdp_norm(rank, ranks, folder):
         how = {"lr": 0.1, "max_norm": 0.5, "nonfinite": nonfinite}
         opt, judge = ot.Adam([*net.parameters(), extra], **how), ot.Adam([*alone.parameters(), other], **how)
         for t in range(STEPS):
-            gradients(net, t)
-            gradients(alone, t)
+            give(net.parameters(), t)
+            give(alone.parameters(), t)
             extra.grad, other.grad = torch.full((5,), float(t)), torch.full((5,), float(t))
             opt.step()
             judge.step()
@@ -327,11 +313,10 @@ def fsdp_norm(rank, ranks, folder):
         assert same(opt.param_groups[0]["params"], before) and opt.grad_norm == float("inf")
 
 
-def gradients(net, t):
+def give(params, t):
     """The same whole gradients whatever the number of ranks, each rank taking its share."""
-    for k, p in enumerate(net.parameters()):
-        g = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * t + k))
-        g = g.to(p.dtype)
+    for k, p in enumerate(params):
+        g = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * t + k)).to(p.dtype)
         p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
 
 
@@ -341,7 +326,7 @@ def save(rank, ranks, folder, more=None):
         net, _ = sharded(ranks, make=larger if more else model)
         opt = getattr(ot, name)(net.parameters(), **chosen)
         for t in range(STEPS):
-            gradients(net, t)
+            give(net.parameters(), t)
             opt.step()
         weights, state = get_state_dict(net, opt)
         dcp.save({"model": weights, "optim": state}, checkpoint_id=f"{folder}/{name}")
@@ -367,10 +352,10 @@ def load(rank, ranks, folder, more=None):
         set_state_dict(net, opt, model_state_dict=weights, optim_state_dict=state,
                        options=StateDictOptions(strict=True))
         for t in range(2 * STEPS):
-            gradients(alone, t)
+            give(alone.parameters(), t)
             judge.step()
             if t >= STEPS:
-                gradients(net, t)
+                give(net.parameters(), t)
                 opt.step()
         assert same(net.parameters(), alone.parameters()), name
         assert opt.param_groups[0]["lr"] == chosen["lr"]

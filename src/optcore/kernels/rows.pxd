@@ -115,8 +115,8 @@ cdef inline void in_place(const number* kind, const Tensor* t, Py_ssize_t u, Py_
 
 
 cdef inline void copied(const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept nogil:
-    """Touched rows u..stop of a tensor in float32's arithmetic, copied side by side; of a row that fills more than a scratch,
-    a part at a time."""
+    """Touched rows u..stop of a tensor in float32's arithmetic, copied side by side; of a row that fills more than a
+    scratch, a part at a time."""
     cdef float[2 + MAX_SLOTS][SCRATCH] scratch      # of g, p, then of the state
     cdef float[SCRATCH] none                        # a gradient of zeros, where rows are behind
     cdef float[MAX_SCALARS] scalars
@@ -170,7 +170,8 @@ cdef inline void copied(const Tensor* t, Py_ssize_t u, Py_ssize_t stop) noexcept
             u += n
 
 
-cdef inline void gather(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, float* g, float* p, float* s) noexcept nogil:
+cdef inline void gather(const Tensor* t, Py_ssize_t u, Py_ssize_t column, Py_ssize_t m, float* g, float* p,
+                        float* s) noexcept nogil:
     """A part of a row, at most a scratch, into one of each array."""
     cdef Py_ssize_t at = row_of(t.rows, u) * t.rows.width + column
     cdef const float* x

@@ -32,7 +32,7 @@ cdef inline double block_of_squares(const number* x, Py_ssize_t n) noexcept nogi
     for j in range(n - whole):
         value = x[whole + j]
         lane[j] = lane[j] + value * value
-    for j in range(8):
+    for j in range(8):              # halves of the 16 lanes, written out: a loop over them goes through memory
         lane[j] = lane[j] + lane[j + 8]
     for j in range(4):
         lane[j] = lane[j] + lane[j + 4]

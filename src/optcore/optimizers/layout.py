@@ -23,7 +23,7 @@ from optcore.step.behind import Behind
 from optcore.step.policy import Tensors
 from optcore.step.rows import Rows, by_row
 from optcore.step.share import Call, Elementwise, Gathered, Meant
-from optcore.step.state import BESIDE, Asked, StateFormats, agree, asked, beside, check_rounding, remembered
+from optcore.step.state import BESIDE, Asked, StateFormats, agree, all_alike, asked, beside, check_rounding, remembered
 
 Written = tuple[Array, Array | None]                         # an array, and which of its rows; None: all
 Copies = tuple[list[Written], list[Array], list[int]]       # what is written, what it held, and the counts of steps
@@ -45,9 +45,10 @@ class Layout(Tensors):
         self.fill = dict(family.fill)                   # state -> the setting that it begins at
         self.codes = family.codes                       # state -> the kind of its 8-bit codes
         self.shapes = dict(family.shapes)               # state -> its shape, as rules/row.py says it
-        self.groups, self.chosen = groups, chosen
+        self.groups, self.chosen = groups, remembered([chosen])[0]
         self.kept: list[StateFormats] = []              # of each tensor, by its group, since the shares were laid out
         self.agreed: list[Asked] | None = None          # and what the groups asked for then
+        self.alike = False                              # and whether none of them had anything of its own
         self.rounding, self.averaged = rounding, averaged
         self.dense = rows == "dense"
         self.behind: dict[int, Behind] = {}             # by tensor, where rows may have missed steps
@@ -234,7 +235,8 @@ class Layout(Tensors):
 
     def holds(self, meaning: list[str]) -> bool:
         """Whether the shares are of these rules, and the state in the formats that the groups ask for."""
-        return meaning == self.meaning and agree(asked(self.groups, *self.chosen), self.agreed)
+        return meaning == self.meaning and (
+            self.alike and all_alike(self.groups) or agree(asked(self.groups, *self.chosen), self.agreed))
 
     def form(self, key: str, p: Array, formats: StateFormats) -> str | None:
         """The storage format of a tensor's array of this name; None if it has none."""
@@ -270,6 +272,7 @@ class Layout(Tensors):
                 i += 1
         self.shares = gathered.shares(self.steps, self.rounding == "nearest")
         self.meaning, self.agreed = meaning, remembered(asked(self.groups, *self.chosen))
+        self.alike = all_alike(self.groups)
 
     def row(self, i: int, rule: Rule, group: Mapping[str, Any]) -> tuple[Array | None, ...]:
         """What the kernels update of tensor i, in their order; what it still lacks is made here."""

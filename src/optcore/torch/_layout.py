@@ -176,7 +176,7 @@ class Layout(Tensors):
             elif fitting is not part and part is entry[key]:
                 entry[key] = fitting
             elif fitting is not part:
-                entry[key] = _shards.distributed(fitting, entry[key])
+                entry[key] = _tensors.distributed(fitting, entry[key])
             found[key] = self.detours.filled_up(fitting, of) if of and shared else fitting
         master = found.get("master")
         return (mine if master is None else master, *(found[key] for key in rule.keys), found.get("compensation"),

@@ -45,7 +45,7 @@ def recoded(key: str, t: Any, p: Any, form: str, code: int) -> Any:
     _tensors.check_codes(key, t, (of.high - of.low,), given.name)
     values = torch.from_numpy(given.decode(codes, of.high - of.low, code))
     mine = _tensors.local(p)
-    return _shards.distributed(_tensors.placed_as(_shards.own_part(values, of).reshape(mine.shape), mine,
+    return _tensors.distributed(_tensors.placed_as(_shards.own_part(values, of).reshape(mine.shape), mine,
                                                   values.dtype), p)
 
 
@@ -56,7 +56,7 @@ def to_save(t: Any, p: Any) -> Any:
     stored = t.numpy()
     of = _shards.held(p, FORMATS[form_of(stored)].block)
     rows = rows8.to_rows(stored, of.first, of.elements // of.width, of.width)
-    return _shards.distributed(torch.from_numpy(rows), p, rows8.shape_of(p.shape))
+    return _tensors.distributed(torch.from_numpy(rows), p, rows8.shape_of(p.shape))
 
 
 def loaded(t: Any, p: Any, code: int) -> Any:

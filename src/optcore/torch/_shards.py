@@ -106,17 +106,6 @@ def check(label: str, p: Any, block: int) -> None:
         raise ValueError(f"{label} has {mine} elements here, and by torch's rule {known}: state in blocks is for that")
 
 
-def distributed(mine: Tensor, p: Any, shape: tuple[int, ...] | None = None) -> Any:
-    """What is here of a tensor as one that is distributed as p is, of p's shape or of one with as many rows; mine
-    itself if p is here as a whole."""
-    if not _tensors.sharded(p):
-        return mine
-    from torch.distributed.tensor import DTensor
-    stride = p.stride() if shape is None else torch.empty(shape, device="meta").stride()
-    return DTensor.from_local(mine, p.device_mesh, p.placements, run_check=False,
-                              shape=torch.Size(p.shape if shape is None else shape), stride=stride)
-
-
 def filled_up(mine: Tensor, of: Held) -> Tensor:
     """The elements of the blocks that are held, flat: this process's own, and zeros until they are exchanged."""
     whole = mine.new_zeros(of.high - of.low)

@@ -140,17 +140,23 @@ def state_of(p: Any, value: float, form: str, kind: str = "parameter") -> Tensor
     State in rules/row.py."""
     if kind == "row":
         mine = torch.full(local(p).shape[:1], value, dtype=dtype_of(form), device="cpu")
-        return mine if not sharded(p) else rows_of_shards(p, mine)
+        rows: Tensor = distributed(mine, p, tuple(p.shape[:1]))
+        return rows
     dtype = dtype_of(form)
     return torch.full_like(p, complex(value, value) if p.is_complex() else value,
                            dtype=COMPLEX[dtype] if p.is_complex() else dtype, requires_grad=False,
                            memory_format=torch.preserve_format)
 
 
-def rows_of_shards(p: Any, mine: Tensor) -> Tensor:
-    """One number for each row of a distributed p, whose part here is `mine`, distributed as its rows are."""
+def distributed(mine: Tensor, p: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """What is here of a tensor as one that is distributed as p is, of p's shape or of one with as many rows; mine
+    itself if p is here as a whole."""
+    if not sharded(p):
+        return mine
     from torch.distributed.tensor import DTensor
-    return DTensor.from_local(mine, p.device_mesh, p.placements, run_check=False, shape=p.shape[:1], stride=(1,))
+    stride = p.stride() if shape is None else torch.empty(shape, device="meta").stride()
+    return DTensor.from_local(mine, p.device_mesh, p.placements, run_check=False,
+                              shape=torch.Size(p.shape if shape is None else shape), stride=stride)
 
 
 def joined(p: Any, compensation: Any) -> Tensor:
@@ -158,11 +164,8 @@ def joined(p: Any, compensation: Any) -> Tensor:
     mine, lack = (_arrays.shared("p", local(t.detach())) for t in (p, compensation))
     join = FORMATS[form_of(lack)].join
     assert join is not None
-    exact = torch.from_numpy(np.asarray(join(mine, lack)))
-    if not sharded(p):
-        return exact
-    from torch.distributed.tensor import DTensor
-    return DTensor.from_local(exact, p.device_mesh, p.placements, run_check=False, shape=p.shape, stride=p.stride())
+    whole: Tensor = distributed(torch.from_numpy(np.asarray(join(mine, lack))), p)
+    return whole
 
 
 def check_rows(label: str, p: Any) -> None:
