@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 import optcore as oc
 from optcore.step.rows import Rows
 
-# Both sides compute in float64 what is the same in exact arithmetic. A step adds to z terms of 6 roundings each, at most
-# 6 u SIZE, which bounds the terms (asserted below). A wrong weight w re-enters z by sigma w, where it makes the error of
-# z grow by no more than sqrt(n') / sqrt(n): over all steps by GROWTH, the root of n at the end over its first one. A
-# weight is z over (beta + sqrt(n)) / lr + l2, above sqrt(0.1) / 0.5 > 1/2: twice z's error at most.
+# Both sides compute in float64 what is the same in exact arithmetic. A step adds terms of 6 roundings each to z, which
+# is at most 6 u SIZE; SIZE bounds them (asserted below). A wrong weight w re-enters z by sigma w, where it makes the
+# error of z grow by no more than sqrt(n') / sqrt(n): over all steps by GROWTH, the root of n at the end over its first.
+# A weight is z over (beta + sqrt(n)) / lr + l2, above sqrt(0.1) / 0.5 > 1/2: twice the error of z at most.
 STEPS, SIZE, GROWTH = 40, 1e3, 64
 ATOL = 2 * GROWTH * STEPS * 6 * 2.0 ** -53 * SIZE
 
